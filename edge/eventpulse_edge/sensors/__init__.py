@@ -1,0 +1,1 @@
+"""Sensors: one small class each, behind one interface."""

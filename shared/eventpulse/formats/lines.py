@@ -1,0 +1,270 @@
+"""What happens to a CSV's text before it is split into cells: long lines are cut, comments go.
+
+Both work on pieces of UTF-8 of any length, and know whether a line stands inside quotes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from eventpulse.errors import EventPulseError
+from eventpulse.formats.decoding import OVERSIZED
+
+_KEPT_BYTES = 200
+_FAREWELL_SECONDS = 1.0
+_LINE_ENDS = (b"\n", b"\r\n", b"\r")
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """How cells are set apart. `openers` are the delimiters after which a quote opens a cell."""
+
+    quote: bytes
+    openers: frozenset[bytes]
+    comment: bytes | None = None
+    token: re.Pattern[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        token = re.compile(rb"\r\n|\r|\n|" + re.escape(self.quote))
+        object.__setattr__(self, "token", token)
+
+    def find_record_end(self, data: bytes, start: int) -> int:
+        """Just after the line end that is not inside quotes; -1 when there is none.
+
+        A quote opens at a cell's start only: `5" pipe` is a plain cell. In a comment none does.
+        """
+        quoted = False
+        closed = start
+        remark = self.comment is not None and data.startswith(self.comment, start)
+        for found in self.token.finditer(data, start):
+            at = found.start()
+            if found[0] in _LINE_ENDS:
+                if not quoted:
+                    return found.end()
+            elif quoted:
+                quoted, closed = False, found.end()
+            elif not remark:
+                quoted = at == closed or data[at - 1 : at] in self.openers
+        return -1
+
+
+def drop_comments(pieces: Iterable[bytes], quoting: Quoting, longest: int) -> Iterator[bytes]:
+    """The text without the lines that start with the comment character outside of quotes."""
+    comment = quoting.comment
+    assert comment is not None
+    line = re.compile(rb"^" + re.escape(comment) + rb"[^\n]*\n", re.MULTILINE)
+    carry = b""
+    for piece in pieces:
+        data = carry + piece
+        if quoting.quote in data or data.count(b"\r") != data.count(b"\r\n"):
+            kept, end = _drop_records(data, quoting, comment)
+        else:
+            end = data.rfind(b"\n") + 1
+            kept = line.sub(b"", data[:end])
+        carry = data[end:]
+        if len(carry) > longest:  # the parser tells what is wrong with such a record
+            kept, carry = kept + carry, b""
+        yield kept
+    if not carry.startswith(comment):
+        yield carry
+
+
+def _drop_records(data: bytes, quoting: Quoting, comment: bytes) -> tuple[bytes, int]:
+    kept: list[bytes] = []
+    start = 0
+    while (end := quoting.find_record_end(data, start)) >= 0:
+        if data.endswith(b"\r") and end == len(data):
+            break  # half of a Windows line end, perhaps
+        if not data.startswith(comment, start):
+            kept.append(data[start:end])
+        start = end
+    return b"".join(kept), start
+
+
+def cut_long_lines(
+    pieces: Iterable[bytes], longest: int, quote: bytes, delimiter: bytes
+) -> Iterator[bytes]:
+    """The text, with every line of more than `longest` bytes cut to a few and marked OVERSIZED.
+
+    A cut line opens or closes as many quotes as it did, so that the lines around it stay what they
+    are. It has no quotes of its own otherwise.
+    """
+    head = b""  # of a line that has begun and is not too long yet
+    cut: _CutLine | None = None
+    for data in pieces:
+        start = 0
+        out: list[bytes | memoryview] = []
+        while True:
+            if cut is not None:
+                end = _find_line_end(data, start, len(data))
+                cut.add(data[start : end if end >= 0 else len(data)])
+                if end < 0:
+                    break
+                out.append(cut.close())
+                cut, start = None, end
+            last = _find_last_line_end(data, start, start + longest + 1 - len(head))
+            if last >= 0:
+                out += [head, memoryview(data)[start:last]]
+                head, start = b"", last
+            elif len(head) + len(data) - start > longest:
+                cut = _CutLine(quote, delimiter, min(_KEPT_BYTES, longest // 4))
+                cut.add(head)
+                head = b""
+            else:
+                head += data[start:]
+                break
+        yield b"".join(out)
+    if cut is not None:
+        yield cut.close()
+    yield head
+
+
+class _CutLine:
+    def __init__(self, quote: bytes, delimiter: bytes, keep: int) -> None:
+        self._quote, self._delimiter, self._keep = quote, delimiter, keep
+        self._kept = b""
+        self._quotes = 0
+
+    def add(self, part: bytes) -> None:
+        self._quotes += part.count(self._quote)
+        if len(self._kept) < self._keep:
+            begin = part[: 2 * self._keep].replace(self._quote, b"")
+            self._kept = (self._kept + begin)[: self._keep]
+
+    def close(self) -> bytes:
+        kept = self._kept.decode(errors="ignore").encode() + OVERSIZED.encode()
+        # Inside quotes the delimiter is text and the quote closes; outside, it begins a cell.
+        return kept + (self._delimiter + self._quote if self._quotes % 2 else b"")
+
+
+def _find_line_end(data: bytes, start: int, stop: int) -> int:
+    """Where the line that begins at `start` ends, before its line end."""
+    ends = [at for at in (data.find(b"\n", start, stop), data.find(b"\r", start, stop)) if at >= 0]
+    return min(ends, default=-1)
+
+
+def _find_last_line_end(data: bytes, start: int, stop: int) -> int:
+    """Just after the last line end between two places; -1 without any."""
+    last = data.rfind(b"\n", start, stop)
+    return max(last, data.rfind(b"\r", max(last, start), stop)) + 1 or -1
+
+
+class BlockFile(io.RawIOBase):
+    """Pieces as a file whose reads return what they ask for, or nearly as much in one piece.
+
+    What a read returns is a block to the parser, and a record may not be longer than two blocks.
+    `doubtful`: one of the `signs` came by. `last`: the last byte that is no line end. `error`: why
+    a read failed, because pyarrow hides it.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], signs: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        self._signs = signs
+        self._first_bytes = {sign[:1] for sign in signs}
+        self.doubtful = False
+        self._ready = b""
+        self.last = b""
+        self.error: EventPulseError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        parts, missing = [self._ready], size - len(self._ready)
+        while missing > 0:
+            piece = self._next()
+            if piece is None:
+                break
+            if not self._ready and len(parts) == 1 and size - size // 16 <= len(piece) <= size:
+                self._note(piece)
+                return piece  # large enough as it is, and not copied
+            parts.append(piece)
+            missing -= len(piece)
+            self._note(piece)
+        whole = b"".join(parts)
+        self._ready = whole[size:]
+        return whole[:size]
+
+    def _note(self, piece: bytes) -> None:
+        # Searching for several bytes costs more than splitting the cells; for one, next to none.
+        if not self.doubtful and any(first in piece for first in self._first_bytes):
+            self.doubtful = any(sign in piece for sign in self._signs)
+        text = piece[-64:].rstrip(b"\r\n") or piece.rstrip(b"\r\n")
+        self.last = text[-1:] or self.last
+
+    def _next(self) -> bytes | None:
+        try:
+            return next(self._pieces, None)
+        except EventPulseError as error:
+            self.error = error
+            raise OSError(str(error)) from error
+
+
+class Throttled(io.RawIOBase):
+    """A file of which only so many blocks are in memory: reading waits until one of them is freed.
+
+    By itself pyarrow reads 32 blocks ahead, however slowly they are taken. `let_go` ends the
+    waiting, so that a reader that is closed early leaves no thread that waits for it; and so does
+    the end of the process, which a thread must not meet here.
+    """
+
+    def __init__(self, file: BlockFile, blocks: int) -> None:
+        self._file = file
+        self._places = _Places(blocks)
+        weakref.finalize(self, self._places.end)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> Any:
+        data = self._file.read(size) if self._places.take() else b""
+        if not data:
+            self._places.give_back()
+            return data
+        block = np.frombuffer(data, np.uint8)  # unlike bytes, it tells when it is freed
+        weakref.finalize(block, self._places.give_back).atexit = False
+        return block
+
+    def let_go(self) -> None:
+        self._places.end()
+
+
+class _Places:
+    """Places for blocks. The garbage collector may give one back, or end it all, in the middle of
+    anything: SimpleQueue is made for that."""
+
+    def __init__(self, blocks: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        self._left: SimpleQueue[None] = SimpleQueue()
+        self._waiting = self._ended = False
+        for _ in range(blocks):
+            self._free.put(None)
+
+    def take(self) -> bool:
+        """Wait for a place; False when the waiting has ended."""
+        self._waiting = True
+        self._free.get()
+        self._waiting = False
+        if self._ended:
+            self._left.put(None)
+        return not self._ended
+
+    def give_back(self) -> None:
+        self._free.put(None)
+
+    def end(self) -> None:
+        """Let the thread that waits go, and see it off."""
+        waited, self._ended = self._waiting, True
+        self._free.put(None)
+        if waited:
+            with suppress(Empty):
+                self._left.get(timeout=_FAREWELL_SECONDS)

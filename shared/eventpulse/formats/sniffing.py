@@ -1,0 +1,115 @@
+"""Where a CSV file's header stands and what its delimiter is, when the contract does not say."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from eventpulse.contracts.contract import Dialect, Field
+from eventpulse.formats.lines import Quoting
+
+DELIMITERS = (",", ";", "\t", "|")
+SNIFFED_ROWS = 30
+"""How far down a header is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderLine:
+    """The header's text and cells, its row (1-based, comments aside), the offset of what follows
+    it, and the delimiter."""
+
+    text: str
+    cells: list[str]
+    row: int
+    end: int
+    delimiter: str
+
+
+def find_header(
+    ahead: bytes, dialect: Dialect, quoting: Quoting, fields: Sequence[Field]
+) -> HeaderLine:
+    """The header, in the first bytes of a file.
+
+    It is the row that the dialect declares or, if that is blank, the first one below that is not.
+    Where none is declared and the first row names none of the contract's fields, it is the first of
+    30 rows that names most of them: what stands above is a preamble.
+    """
+
+    def read_lines() -> Iterator[HeaderLine]:
+        for row, text, end in _read_rows(ahead, quoting):
+            if text.strip():
+                delimiter = dialect.delimiter or sniff_delimiter(text, dialect.quote, fields)
+                cells = split_cells(text, delimiter, dialect.quote)
+                yield HeaderLine(text, cells, row, end, delimiter)
+
+    found = choose_header(read_lines(), dialect.header_row, fields)
+    declared = dialect.header_row or 1
+    return found or HeaderLine("", [], declared, len(ahead), dialect.delimiter or ",")
+
+
+class _Header(Protocol):
+    @property
+    def row(self) -> int: ...
+
+    @property
+    def cells(self) -> list[str]: ...
+
+
+Candidate = TypeVar("Candidate", bound=_Header)
+
+
+def choose_header(
+    candidates: Iterable[Candidate], declared: int | None, fields: Sequence[Field]
+) -> Candidate | None:
+    """The header among the rows that are not blank; None when there is none."""
+    first: Candidate | None = None
+    for found in candidates:
+        if declared is not None:
+            if found.row >= declared:
+                return found
+            continue
+        named = count_named(fields, found.cells)
+        if not fields or (named and first is None) or 2 * named > len(fields):
+            return found
+        first = first or found
+        if found.row > SNIFFED_ROWS:
+            break
+    return first
+
+
+def _read_rows(ahead: bytes, quoting: Quoting) -> Iterator[tuple[int, str, int]]:
+    """Rows with their number and the offset of what follows, the last one perhaps cut off."""
+    start, row = 0, 0
+    while start < len(ahead):
+        end = quoting.find_record_end(ahead, start)
+        end = end if end >= 0 else len(ahead)
+        if quoting.comment is None or not ahead.startswith(quoting.comment, start):
+            row += 1
+            yield row, ahead[start:end].decode("utf-8", "replace").rstrip("\r\n"), end
+        start = end
+
+
+def split_cells(text: str, delimiter: str, quote: str) -> list[str]:
+    """The trimmed cells of a header; none when it cannot be split."""
+    try:
+        cells = next(iter(csv.reader([text], delimiter=delimiter, quotechar=quote)), [])
+    except csv.Error:
+        return []
+    return [cell.strip() for cell in cells]
+
+
+def count_named(fields: Sequence[Field], header: Sequence[str]) -> int:
+    """How many of the fields a header names."""
+    return sum(not set(header).isdisjoint(each.headers) for each in fields)
+
+
+def sniff_delimiter(text: str, quote: str, fields: Sequence[Field]) -> str:
+    """The delimiter under which the header names most of the fields, then has most cells."""
+
+    def score(delimiter: str) -> tuple[int, int]:
+        cells = split_cells(text, delimiter, quote)
+        return count_named(fields, cells), len(cells)
+
+    return max((each for each in DELIMITERS if each != quote), key=score)

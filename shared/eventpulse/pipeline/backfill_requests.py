@@ -1,0 +1,139 @@
+"""Backfills as operators ask for and decide about them, and the tasks that take them further."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from pydantic import TypeAdapter
+
+from eventpulse.errors import ObjectMissing, RequestRefused
+from eventpulse.operations.backfills import ACTIVE, DECISIONS, Backfill, Item, query_stalled
+from eventpulse.pipeline.registry import contract_entry
+from eventpulse.pipeline.streams import Changes
+from eventpulse.pipeline.tasks import enqueue_call
+from eventpulse.platform import Platform
+from eventpulse.ports import Json, NewEvent
+from eventpulse.values import format_time
+
+WAIT_SECONDS = 3
+"""How often the end of a slice is looked for."""
+
+CHUNK = 500
+"""Items in one document of the plan."""
+
+_ITEMS = TypeAdapter(list[Item])
+
+
+def request_backfill(
+    platform: Platform,
+    backfill_id: str,
+    dataset: str,
+    *,
+    since: str | None,
+    until: str | None,
+    check: bool,
+    force: bool,
+    actor: str,
+) -> Backfill:
+    """Begin to plan a backfill; the same id again is the same one. Raises RequestRefused (404)."""
+    version = str(contract_entry(platform, dataset, None)["version"])
+    while True:
+        changes = Changes(platform)
+        stream = f"backfill/{backfill_id}"
+        if not changes.head(stream).version:
+            requested: dict[str, Json] = {
+                "dataset": dataset,
+                "since": since,
+                "until": until,
+                "check": check,
+                "force": force,
+                "requested_by": actor,
+                "contract_version": version,
+            }
+            changes.add(stream, NewEvent("requested", requested))
+            if not changes.commit():
+                continue
+        enqueue_backfill(platform, backfill_id)
+        return find_backfill(platform, backfill_id)
+
+
+def find_backfill(platform: Platform, backfill_id: str) -> Backfill:
+    """Raises RequestRefused (404)."""
+    return read_backfill(Changes(platform), backfill_id)
+
+
+def read_backfill(changes: Changes, backfill_id: str) -> Backfill:
+    projection = changes.projection(f"backfill/{backfill_id}")
+    if not projection:
+        raise RequestRefused(
+            404,
+            "backfill_not_found",
+            "No such backfill",
+            f"There is no backfill {backfill_id!r}. List them with GET /api/backfills.",
+        )
+    return Backfill.model_validate(projection)
+
+
+def decide_backfill(platform: Platform, backfill_id: str, decision: str) -> Backfill:
+    """Start, pause, resume or cancel; what was decided before changes nothing.
+
+    Raises RequestRefused (404, 409).
+    """
+    event, allowed = DECISIONS[decision]
+    while True:
+        changes = Changes(platform)
+        backfill = read_backfill(changes, backfill_id)
+        if backfill.state not in allowed:
+            raise RequestRefused(
+                409,
+                "not_possible_now",
+                f"This backfill cannot {decision} now",
+                f"It is {backfill.state}; only {' or '.join(sorted(allowed))} ones can.",
+                state=backfill.state,
+            )
+        changes.add(backfill.stream, NewEvent(event))
+        if changes.commit():
+            enqueue_backfill(platform, backfill_id)
+            return find_backfill(platform, backfill_id)
+
+
+def wake_backfills(platform: Platform, patience: timedelta, limit: int) -> int:
+    """Ask for the next slice of what nothing has touched for so long; how many there are."""
+    before = format_time(platform.clock() - patience)
+    page = platform.log.query(query_stalled(before), limit=limit)
+    for head in page.heads:
+        enqueue_backfill(platform, str(head.projection["id"]), wait=True)
+    return len(page.heads)
+
+
+def enqueue_backfill(platform: Platform, backfill_id: str, *, wait: bool = False) -> None:
+    """One task a version of the stream, and while waiting one a period."""
+    head = platform.log.head(f"backfill/{backfill_id}")
+    if Backfill.model_validate(head.projection).state not in ACTIVE:
+        return
+    name = f"backfill-{backfill_id}-v{head.version}"
+    not_before = None
+    if wait:
+        period = int(platform.clock().timestamp()) // WAIT_SECONDS + 1
+        name = f"{name}-w{period}"
+        not_before = datetime.fromtimestamp(period * WAIT_SECONDS, UTC)
+    enqueue_call(platform, name, "backfill", {"backfill": backfill_id}, not_before)
+
+
+def chunk_name(backfill: Backfill, number: int) -> str:
+    return f"_backfills/{backfill.id}/items-{number:06}.json"
+
+
+def read_items(platform: Platform, backfill: Backfill, start: int, count: int) -> list[Item]:
+    """Items of the plan from the `start`-th on, at most `count`."""
+    items: list[Item] = []
+    end = min(start + count, backfill.items)
+    for number in range(start // CHUNK, -(-end // CHUNK)):
+        stored = platform.objects.stat("reports", chunk_name(backfill, number))
+        if stored is None:
+            raise ObjectMissing("reports", chunk_name(backfill, number))
+        with platform.objects.open(stored.ref) as stream:
+            chunk = _ITEMS.validate_json(stream.read())
+        base = number * CHUNK
+        items += chunk[max(0, start - base) : end - base]
+    return items

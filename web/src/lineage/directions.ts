@@ -1,0 +1,1 @@
+export const DIRECTIONS = ["upstream", "downstream"] as const;
