@@ -279,7 +279,7 @@ class CsvReader:
             return TextBatch(numbers, batch.columns, malformed)
         columns = [spell_out(column) for column in batch.columns]
         broken = self._find_broken(columns)
-        good = pa.array([row not in broken for row in range(len(numbers))])
+        good = pa.array([row not in broken for row in range(len(numbers))], pa.bool_())
         for row, fault in broken.items():
             text = _clean(self._delimiter.join(column[row].as_py() for column in columns))
             malformed.append(MalformedRow(numbers[row].as_py(), text, *fault))

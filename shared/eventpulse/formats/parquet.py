@@ -134,7 +134,7 @@ class ParquetReader:
             )
             for row, problem in sorted(broken.items())
         ]
-        good = pa.array([row not in broken for row in range(rows)])
+        good = pa.array([row not in broken for row in range(rows)], pa.bool_())
         return TextBatch(records.filter(good), [c.filter(good) for c in columns], malformed)
 
 

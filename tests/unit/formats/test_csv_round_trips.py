@@ -9,7 +9,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventpulse.contracts.contract import Dialect
@@ -90,6 +90,7 @@ _LINES = st.sampled_from(["good", "quoted", "short", "long", "blank", "latin"])
 
 
 @given(st.lists(_LINES, max_size=80), st.sampled_from([128, 4 << 20]))
+@example(["good"] * 12 + ["quoted"] * 7 + ["latin", "short"], 128)  # a block without a good row
 def test_every_record_has_its_own_number(kinds: list[str], block: int) -> None:
     written = {
         "good": b"x,y",
