@@ -20,6 +20,9 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 nox.options.sessions = ["lint", "tests"]
 nox.options.default_venv_backend = "none"
 
+# Tests start hundreds of processes, each of which would compile anew all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def find_uv(session: nox.Session) -> str:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
