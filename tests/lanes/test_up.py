@@ -101,7 +101,6 @@ def await_gone(family: Sequence[psutil.Process]) -> None:
     wait_until(
         lambda: all(map(is_gone, family)),
         f"left running: {[each for each in family if not is_gone(each)]}",
-        seconds=20,
     )
 
 
