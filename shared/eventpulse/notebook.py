@@ -214,6 +214,7 @@ def _write_csv(df: pd.DataFrame, dialect: Mapping[str, Any]) -> bytes:
         index=False,
         sep=dialect["delimiter"] or ",",
         quotechar=dialect["quote"],
+        escapechar=dialect.get("escape"),
         decimal=dialect["decimal_mark"],
         na_rep="" if "" in markers or not markers else markers[0],
         date_format="%Y-%m-%dT%H:%M:%S.%fZ" if _has_times(df) else None,

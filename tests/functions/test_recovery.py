@@ -11,6 +11,9 @@ from flask.testing import FlaskClient
 from openpyxl import Workbook, load_workbook
 
 from eventpulse.api.endpoints import XLSX
+from eventpulse.contracts.contract import Contract, Dialect, Field
+from eventpulse.formats import open_reader
+from eventpulse.pipeline.recovery import write_rows
 from tests.functions.answers import get, problem
 from tests.functions.harness import HEADER, Cloud, order, orders_contract, orders_file
 
@@ -279,3 +282,12 @@ def test_rows_are_sent_again_in_the_datasets_own_dialect(
     shown = get(api, f"/api/ingestions/{answer.json['ingestion']}")
     assert (shown["state"], shown["rows_accepted"]) == ("loaded", 1), shown["detail"]
     assert rows(cloud)[2] == (3, "ann")
+
+
+def test_text_with_quotes_and_escape_characters_is_sent_again_as_it_is() -> None:
+    fields = (Field("a"), Field("b"))
+    dialect = Dialect(format="csv", escape="\\")
+    row: dict[str, str | None] = {"a": "C:\\dir\\", "b": 'say "a\\", \n'}
+    data, _ = write_rows(Contract("s", "1.0.0", "", fields, dialect=dialect), ["a", "b"], [row])
+    [batch] = open_reader(io.BytesIO(data), "a.csv", dialect, fields)
+    assert [column.to_pylist() for column in batch.columns] == [[row["a"]], [row["b"]]]

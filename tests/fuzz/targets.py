@@ -37,7 +37,7 @@ FIELDS = (
     Field("lat", "number", header="/position/lat"),
 )
 CSV = Dialect()
-COMMENTED = Dialect(comment="#", quote="'", encoding="utf-16", null_markers=("", "NA"))
+COMMENTED = Dialect(comment="#", quote="'", escape="\\", encoding="utf-16", null_markers=("", "NA"))
 BOOK = share_texts(write_workbook([["id", "name"], [1, "a"], [2.5, "b & c"], [True, None]]))
 
 

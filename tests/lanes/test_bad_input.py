@@ -151,3 +151,12 @@ def test_the_report_says_what_was_sniffed_and_which_readings_fit(
     readings = {each["name"]: each["other_readings"] for each in report["columns"]}
     assert readings["price"][0] == "decimal comma"
     assert readings["sold"] == []
+
+
+def test_the_report_says_what_to_do_about_malformed_rows(
+    user: StackUser, ingestions: dict[str, str]
+) -> None:
+    report = user.get(f"ingestions/{ingestions['backslash_escapes']}/quality")
+    [malformed] = [each for each in report["rules"] if each["rule"] == "malformed"]
+    [remedy] = malformed["remedies"]
+    assert remedy.startswith("It looks as if backslash was the escape character: declare `escape`")

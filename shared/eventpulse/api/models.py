@@ -511,6 +511,7 @@ class DialectHints(Answer):
     format: FileFormat | None
     delimiter: str | None
     quote: str
+    escape: str | None
     encoding: str | None
     null_markers: list[str]
     decimal_mark: str

@@ -91,7 +91,8 @@ def _show_row_rules(console: Console, rules: Iterable[Answer]) -> None:
         )
         for each in sorted(broken, key=lambda each: -each["failed"]):
             share = f"{show_number(each['share_failed'] * 100)}%" if "share_failed" in each else ""
-            seen = each.get("message") or _name_samples(each.get("samples", ()))
+            told = each.get("message") or " ".join(each.get("remedies", ()))
+            seen = told or _name_samples(each.get("samples", ()))
             table.add_row(
                 plain(each["column"]), each["rule"], f"{each['failed']:,}", share, plain(seen)
             )

@@ -320,12 +320,15 @@ _DIALECT: Mapping[str, str] = {
     "format": "format",
     "delimiter": "delimiter",
     "quote": "quote",
+    "escape": "escape",
     "encoding": "encoding",
     "decimal_mark": "decimalMark",
     "header_row": "headerRow",
     "comment": "comment",
     "sheet": "sheet",
 }
+_NEVER_SNIFFED = {"escape", "comment"}
+"""Not declared, they mean that there is none."""
 
 
 def _compare_dialect(old: Dialect, new: Dialect) -> Iterator[Difference]:
@@ -334,7 +337,9 @@ def _compare_dialect(old: Dialect, new: Dialect) -> Iterator[Difference]:
         if before == after:
             continue
         what = f"it changes from {before!r} to {after!r}"
-        if before is None:
+        if key in _NEVER_SNIFFED:
+            yield _reads_otherwise(path, what, "files are read otherwise")
+        elif before is None:
             yield _accepts_less(path, what, "files written otherwise are refused")
         elif after is None:
             yield _accepts_more(path, what, "the file decides, as before or otherwise")

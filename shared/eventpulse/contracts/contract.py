@@ -172,6 +172,7 @@ class Dialect:
     format: FileFormat | None = None
     delimiter: str | None = None
     quote: str = '"'
+    escape: str | None = None
     encoding: str | None = None
     null_markers: tuple[str, ...] = ("",)
     decimal_mark: str = "."

@@ -73,13 +73,15 @@ class ColumnSurvey:
 @dataclass
 class FileSurvey:
     """`keys` are sets of columns (by position) whose values together are there and different in
-    every row, the smallest first; of a file with very many rows none is sought."""
+    every row, the smallest first; of a file with very many rows none is sought. `remedies` say what
+    to do about malformed rows, each once."""
 
     rows: int
     columns: Sequence[ColumnSurvey]
     dialect: Mapping[str, Json]
     keys: Sequence[tuple[int, ...]] = ()
     malformed: int = 0
+    remedies: Sequence[str] = ()
     keys_sought: bool = True
 
 
@@ -295,7 +297,9 @@ def _note_markers(
 def _note_file(survey: FileSurvey, named: Mapping[int, str], key: tuple[int, ...]) -> Iterable[str]:
     yield f"Drafted from {survey.rows} rows."
     if survey.malformed:
-        yield f"{survey.malformed} records could not be split into columns."
+        yield " ".join(
+            [f"{survey.malformed} records could not be split into columns.", *survey.remedies]
+        )
     if key:
         yield f"Key: {_list(named, key)} is different in every row."
     others = [each for each in survey.keys if each != key and all(at in named for at in each)]

@@ -1,18 +1,19 @@
 """CSV as RFC 4180 has it, in the contract's dialect or the one that its header shows.
 
-A cell that is not UTF-8, or a row with too many or too few cells, makes its row malformed and
-nothing else. Memory is bounded by the block size, not by the file.
+A cell that is not UTF-8 or goes on after its closing quote, or a row with too many or too few
+cells, makes its row malformed and nothing else. Memory is bounded by the block size, not by the
+file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from eventpulse.contracts.contract import Dialect, Field
@@ -24,10 +25,11 @@ from eventpulse.formats.batches import (
     refuse_empty,
     refuse_repeated,
 )
-from eventpulse.formats.decoding import OVERSIZED, UNDECODABLE, Utf8Text
-from eventpulse.formats.lines import BlockFile, Quoting, Throttled, cut_long_lines, drop_comments
-from eventpulse.formats.repeated import REPEATED_TEXT, repeats, spell_out
-from eventpulse.formats.sniffing import DELIMITERS, HeaderLine, find_header
+from eventpulse.formats.decoding import GARBLED, OVERSIZED, UNDECODABLE, Utf8Text
+from eventpulse.formats.lines import BlockFile, Throttled, cut_long_lines, drop_comments
+from eventpulse.formats.quoting import QuoteCheck, Quoting
+from eventpulse.formats.repeated import REPEATED_TEXT, find_substring, repeats, spell_out
+from eventpulse.formats.sniffing import DELIMITERS, HeaderLine, find_header, split_cells
 from eventpulse.formats.unpacking import Unpacked
 
 if TYPE_CHECKING:
@@ -55,6 +57,16 @@ DOUBTS: dict[str, Fault] = {
 _SAMPLE_BYTES = 64 << 10
 """Of the first rows, by which it is judged whose texts repeat."""
 _RAGGED = "Quote cells that hold the delimiter, and fill in what is missing."
+_GOES_ON = "has text after its closing quote"
+_DOUBLE_QUOTES = (
+    "Write quotes that belong to a cell twice, or declare the file's `escape` character in the "
+    "contract."
+)
+_ESCAPE_QUOTES = "Write quotes that belong to a cell twice, or escape them."
+_BACKSLASH = (
+    "It looks as if backslash was the escape character: declare `escape` in the contract, or write "
+    "quotes that belong to a cell twice."
+)
 _ROW_OVERHEAD = 250
 """What a malformed row takes beside its text, in bytes."""
 
@@ -69,7 +81,7 @@ class CsvReader:
     ) -> None:
         self._name = name
         self._contract_fields = fields
-        self._quote = dialect.quote
+        self._declared = dialect
         self._text = Utf8Text(stream, name, dialect.encoding, _PIECE_BYTES)
         self._doubts = {
             **DOUBTS,
@@ -88,20 +100,25 @@ class CsvReader:
             dialect.quote.encode(),
             frozenset(each.encode() for each in delimiters),
             dialect.comment.encode() if dialect.comment else None,
+            dialect.escape.encode() if dialect.escape else None,
         )
         line = find_header(ahead, dialect, quoting, fields)
         if line.end >= HEADER_BYTES:
             raise self._not_text("its header does not end")
         self._delimiter = line.delimiter
+        delimiter = line.delimiter.encode()
+        quoting = replace(quoting, delimiters=frozenset([delimiter]))
         self.header = self._parse_header(line)
         rest: Iterator[bytes] = chain([ahead[line.end :]], pieces)
         if quoting.comment is not None:
             rest = drop_comments(rest, quoting, BLOCK_BYTES)
         self._repeating = self._find_repeating(ahead[line.end : line.end + _SAMPLE_BYTES])
-        self._rest = BlockFile(
-            cut_long_lines(rest, BLOCK_BYTES - 2, quoting.quote, self._delimiter.encode()),
-            [sign.encode() for sign in self._doubts],
-        )
+        lines = cut_long_lines(rest, BLOCK_BYTES - 2, quoting, delimiter)
+        self._quotes = QuoteCheck(lines, quoting, delimiter)
+        self._mark, self._marks_met = self._quotes.mark.decode(), 0
+        self._double_quotes = _DOUBLE_QUOTES if dialect.escape is None else _ESCAPE_QUOTES
+        signs = [sign.encode() for sign in self._doubts]
+        self._rest = BlockFile(iter(self._quotes), signs)
         self._throttled = Throttled(self._rest, _BLOCKS)
         self._malformed_bytes = 0
         sniffed = {
@@ -112,7 +129,8 @@ class CsvReader:
         self.dialect: DialectReport = {
             "format": "csv",
             "delimiter": self._delimiter,
-            "quote": self._quote,
+            "quote": dialect.quote,
+            **({"escape": dialect.escape} if dialect.escape else {}),
             "encoding": self._text.encoding,
             "header_row": line.row,
             "compression": "gzip" if stream.packed else "none",
@@ -128,6 +146,13 @@ class CsvReader:
                 ", or declare its `encoding` (such as cp1252) in the contract",
             )
         header = line.cells
+        if not header and line.text.strip():
+            raise FileUnreadable(
+                self._name,
+                f"its header in row {line.row} cannot be split: a cell in quotes goes on after the "
+                "closing one, or is never closed.",
+                _DOUBLE_QUOTES,
+            )
         if not header:
             raise FileUnreadable(
                 self._name,
@@ -146,29 +171,28 @@ class CsvReader:
 
     def __iter__(self) -> Iterator[TextBatch]:
         malformed: list[MalformedRow] = []
-        reader = self._open(lambda row: self._skip(row, malformed))
+        reader = self._open(malformed)
         if reader is not None:
             with reader:
                 try:
-                    last = yield from self._read_batches(reader, malformed)
+                    yield from self._read_batches(reader, malformed)
                 finally:
                     self._throttled.let_go()
-            self._check_last(last, malformed)
+            self._check_end()
         if malformed:
             empty = [pa.array([], pa.string())] * len(self.header)
             yield TextBatch(pa.array([], pa.int64()), empty, malformed)
 
     def _read_batches(
         self, reader: pa.RecordBatchReader, malformed: list[MalformedRow]
-    ) -> Generator[TextBatch, None, str]:
+    ) -> Iterator[TextBatch]:
         """Every batch with the malformed rows that stand before its end; those after the last good
-        row stay in `malformed`. Returns that row's last cell."""
-        last_cell = ""
+        row stay in `malformed`."""
         while True:
             try:
                 batch = reader.read_next_batch()
             except StopIteration:
-                return last_cell
+                return
             except (pa.ArrowInvalid, OSError) as error:
                 raise self._broken(error, malformed) from error
             # The parser may be a block ahead of the batch that it hands out.
@@ -177,38 +201,39 @@ class CsvReader:
             due = [row for row in malformed if row.record < last]
             malformed[:] = malformed[len(due) :]
             self._malformed_bytes = sum(_ROW_OVERHEAD + len(row.text) for row in malformed)
-            if len(numbers):
-                last_cell = batch.columns[-1][-1].as_py()
             yield self._take_text(batch, numbers, due)
 
-    def _check_last(self, cell: str, malformed: Sequence[MalformedRow]) -> None:
-        """Raises FileUnreadable when a quote swallowed the end of the file.
-
-        The parser takes an open quote at the end for a closed one. The record that it stands in
-        then has a line end inside a cell, and does not end with a quote.
-        """
-        if malformed:
-            text = malformed[-1].text
-            open_ = _has_line_end(text) and text.count(self._quote) % 2 == 1
-        else:
-            open_ = _has_line_end(cell) and self._rest.last != self._quote.encode()
-        if open_:
+    def _check_end(self) -> None:
+        """Raises FileUnreadable when a quote swallowed the end of the file: the parser takes an
+        open one for a closed one, and drops an escape character that escapes nothing."""
+        if self._quotes.open:
             raise FileUnreadable(
                 self._name,
                 "a quote is opened and never closed, so that its last rows cannot be told apart.",
-                "Close it, double quotes that belong to a cell, and upload the file again.",
+                _BACKSLASH
+                if self._quotes.backslashes and self._declared.escape is None
+                else "Close it, double quotes that belong to a cell, and upload the file again.",
+            )
+        if self._quotes.dangling:
+            raise FileUnreadable(
+                self._name,
+                f"it ends with its escape character {self._declared.escape!r}, which escapes "
+                "nothing there.",
+                "Look whether its end was cut off, and upload it again.",
             )
 
-    def _open(self, on_invalid: Callable[[pa_csv.InvalidRow], str]) -> pa.RecordBatchReader | None:
+    def _open(self, malformed: list[MalformedRow]) -> pa.RecordBatchReader | None:
+        """A reader that has split the first block; None where there is none."""
         types = [REPEATED_TEXT if each else pa.string() for each in self._repeating]
         try:
             return pa_csv.open_csv(
-                pa.PythonFile(self._throttled, mode="r"), **self._describe(types, on_invalid)
+                pa.PythonFile(self._throttled, mode="r"),
+                **self._describe(types, lambda row: self._skip(row, malformed)),
             )
         except (pa.ArrowInvalid, OSError) as error:
             if "Empty CSV file" in str(error):
                 return None
-            raise self._broken(error, ()) from error
+            raise self._broken(error, malformed) from error
 
     def _describe(
         self, types: Sequence[pa.DataType], on_invalid: Callable[[pa_csv.InvalidRow], str]
@@ -221,7 +246,8 @@ class CsvReader:
             ),
             "parse_options": pa_csv.ParseOptions(
                 delimiter=self._delimiter,
-                quote_char=self._quote,
+                quote_char=self._declared.quote,
+                escape_char=self._declared.escape or False,
                 newlines_in_values=True,
                 invalid_row_handler=on_invalid,
             ),
@@ -247,9 +273,11 @@ class CsvReader:
         if self._malformed_bytes > MALFORMED_BYTES:
             return FileUnreadable(
                 self._name,
-                f"{len(malformed)} rows on end do not have the {len(self.header)} cells of the "
-                f"header (the last one: {malformed[-1].problem}).",
-                f"Look whether its delimiter is {self._delimiter!r}.",
+                f"{len(malformed)} rows on end cannot be split into the {len(self.header)} cells "
+                f"of the header (the last one: {malformed[-1].problem}).",
+                f"Look whether its delimiter is {self._delimiter!r}."
+                if malformed[-1].remedy == _RAGGED
+                else malformed[-1].remedy,
             )
         return FileUnreadable(
             self._name,
@@ -261,47 +289,65 @@ class CsvReader:
         )
 
     def _skip(self, row: pa_csv.InvalidRow, malformed: list[MalformedRow]) -> str:
-        text = _clean(row.text)
+        text = _clean(row.text.replace(self._mark, ""))
         problem = f"the row has {row.actual_columns} cells and the header {row.expected_columns}"
-        remedy = _RAGGED
-        if OVERSIZED in row.text:
+        remedy = self._suggest(text, _RAGGED)
+        if marks := row.text.count(self._mark):
+            self._marks_met += marks
+            problem = f"{self._name_cell(row.text.partition(self._mark)[0])} {_GOES_ON}"
+            remedy = self._suggest(text, self._double_quotes)
+        elif OVERSIZED in row.text:
             problem, remedy = DOUBTS[OVERSIZED]
             problem = f"the row {problem}"
         malformed.append(MalformedRow(row.number, text, problem, remedy))
         self._malformed_bytes += _ROW_OVERHEAD + len(text)
         return "skip" if self._malformed_bytes <= MALFORMED_BYTES else "error"
 
+    def _name_cell(self, begin: str) -> str:
+        """What the last cell of a row's beginning is called."""
+        cells = len(split_cells(begin, self._delimiter, self._declared))
+        named = 0 < cells <= len(self.header)
+        return f"the cell in column {self.header[cells - 1]!r}" if named else "a cell"
+
+    def _suggest(self, text: str, remedy: str) -> str:
+        escaped = f"\\{self._declared.quote}" in text and self._declared.escape is None
+        return _BACKSLASH if escaped else remedy
+
     def _take_text(
         self, batch: pa.RecordBatch, numbers: pa.Array, malformed: list[MalformedRow]
     ) -> TextBatch:
         """The batch, without the rows in which a cell is no text: those are malformed."""
-        if not self._rest.doubtful:
+        doubts = dict(self._doubts) if self._rest.doubtful else {}
+        if self._quotes.marks != self._marks_met:  # in this batch, or in what is read ahead
+            doubts[GARBLED] = (_GOES_ON, self._double_quotes)
+        broken = self._find_broken(batch.columns, doubts) if doubts else {}
+        if not broken:
             return TextBatch(numbers, batch.columns, malformed)
         columns = [spell_out(column) for column in batch.columns]
-        broken = self._find_broken(columns)
         good = pa.array([row not in broken for row in range(len(numbers))], pa.bool_())
-        for row, fault in broken.items():
-            text = _clean(self._delimiter.join(column[row].as_py() for column in columns))
-            malformed.append(MalformedRow(numbers[row].as_py(), text, *fault))
+        for row, (problem, remedy) in broken.items():
+            joined = self._delimiter.join(column[row].as_py() for column in columns)
+            self._marks_met += joined.count(self._mark)
+            text = _clean(joined.replace(self._mark, self._declared.quote))
+            told = self._suggest(text, remedy) if remedy == self._double_quotes else remedy
+            malformed.append(MalformedRow(numbers[row].as_py(), text, problem, told))
         rows = sorted(malformed, key=lambda row: row.record)
         return TextBatch(numbers.filter(good), [c.filter(good) for c in columns], rows)
 
-    def _find_broken(self, columns: Sequence[pa.Array]) -> dict[int, Fault]:
+    def _find_broken(
+        self, columns: Sequence[pa.Array], doubts: Mapping[str, Fault]
+    ) -> dict[int, Fault]:
         """The rows that have a cell which is no text, and what is wrong with the first one."""
         broken: dict[int, Fault] = {}
         for name, column in zip(self.header, columns, strict=True):
-            for sign, (problem, remedy) in self._doubts.items():
-                for row in pc.indices_nonzero(pc.match_substring(column, sign)).to_pylist():
+            for sign, (problem, remedy) in doubts.items():
+                for row in find_substring(column, sign):
                     broken.setdefault(row, (f"the cell in column {name!r} {problem}", remedy))
         return broken
 
 
 def _clean(text: str) -> str:
     return text.replace(UNDECODABLE, "").replace(OVERSIZED, " …")
-
-
-def _has_line_end(text: str) -> bool:
-    return "\n" in text or "\r" in text
 
 
 class _RecordNumbers:

@@ -14,6 +14,9 @@ UNDECODABLE = "\ufdd0"
 OVERSIZED = "\ufdd1"
 """Stands at the end of what was left of a line that is too long."""
 
+GARBLED = "\ufdd2"
+"""Stands between a closing quote and the text that follows it in its cell."""
+
 SAMPLE_BYTES = 4096
 _BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -10,7 +10,6 @@ import re
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -18,43 +17,10 @@ import numpy as np
 
 from eventpulse.errors import EventPulseError
 from eventpulse.formats.decoding import OVERSIZED
+from eventpulse.formats.quoting import Quoting
 
 _KEPT_BYTES = 200
 _FAREWELL_SECONDS = 1.0
-_LINE_ENDS = (b"\n", b"\r\n", b"\r")
-
-
-@dataclass(frozen=True)
-class Quoting:
-    """How cells are set apart. `openers` are the delimiters after which a quote opens a cell."""
-
-    quote: bytes
-    openers: frozenset[bytes]
-    comment: bytes | None = None
-    token: re.Pattern[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        token = re.compile(rb"\r\n|\r|\n|" + re.escape(self.quote))
-        object.__setattr__(self, "token", token)
-
-    def find_record_end(self, data: bytes, start: int) -> int:
-        """Just after the line end that is not inside quotes; -1 when there is none.
-
-        A quote opens at a cell's start only: `5" pipe` is a plain cell. In a comment none does.
-        """
-        quoted = False
-        closed = start
-        remark = self.comment is not None and data.startswith(self.comment, start)
-        for found in self.token.finditer(data, start):
-            at = found.start()
-            if found[0] in _LINE_ENDS:
-                if not quoted:
-                    return found.end()
-            elif quoted:
-                quoted, closed = False, found.end()
-            elif not remark:
-                quoted = at == closed or data[at - 1 : at] in self.openers
-        return -1
 
 
 def drop_comments(pieces: Iterable[bytes], quoting: Quoting, longest: int) -> Iterator[bytes]:
@@ -65,7 +31,7 @@ def drop_comments(pieces: Iterable[bytes], quoting: Quoting, longest: int) -> It
     carry = b""
     for piece in pieces:
         data = carry + piece
-        if quoting.quote in data or data.count(b"\r") != data.count(b"\r\n"):
+        if quoting.concerns(data) or data.count(b"\r") != data.count(b"\r\n"):
             kept, end = _drop_records(data, quoting, comment)
         else:
             end = data.rfind(b"\n") + 1
@@ -91,7 +57,7 @@ def _drop_records(data: bytes, quoting: Quoting, comment: bytes) -> tuple[bytes,
 
 
 def cut_long_lines(
-    pieces: Iterable[bytes], longest: int, quote: bytes, delimiter: bytes
+    pieces: Iterable[bytes], longest: int, quoting: Quoting, delimiter: bytes
 ) -> Iterator[bytes]:
     """The text, with every line of more than `longest` bytes cut to a few and marked OVERSIZED.
 
@@ -116,7 +82,7 @@ def cut_long_lines(
                 out += [head, memoryview(data)[start:last]]
                 head, start = b"", last
             elif len(head) + len(data) - start > longest:
-                cut = _CutLine(quote, delimiter, min(_KEPT_BYTES, longest // 4))
+                cut = _CutLine(quoting, delimiter, min(_KEPT_BYTES, longest // 4))
                 cut.add(head)
                 head = b""
             else:
@@ -129,21 +95,27 @@ def cut_long_lines(
 
 
 class _CutLine:
-    def __init__(self, quote: bytes, delimiter: bytes, keep: int) -> None:
-        self._quote, self._delimiter, self._keep = quote, delimiter, keep
-        self._kept = b""
+    def __init__(self, quoting: Quoting, delimiter: bytes, keep: int) -> None:
+        self._quoting, self._delimiter, self._keep = quoting, delimiter, keep
+        self._kept = self._dangling = b""
         self._quotes = 0
 
     def add(self, part: bytes) -> None:
-        self._quotes += part.count(self._quote)
+        quote, escape = self._quoting.quote, self._quoting.escape
+        part = self._quoting.hide_escaped(self._dangling + part)
+        self._dangling = b""
+        if escape is not None and part.endswith(escape):
+            part, self._dangling = part[:-1], escape
+        self._quotes += part.count(quote)
         if len(self._kept) < self._keep:
-            begin = part[: 2 * self._keep].replace(self._quote, b"")
+            begin = part[: 2 * self._keep].replace(quote, b"")
             self._kept = (self._kept + begin)[: self._keep]
 
     def close(self) -> bytes:
         kept = self._kept.decode(errors="ignore").encode() + OVERSIZED.encode()
         # Inside quotes the delimiter is text and the quote closes; outside, it begins a cell.
-        return kept + (self._delimiter + self._quote if self._quotes % 2 else b"")
+        odd = self._delimiter + self._quoting.quote if self._quotes % 2 else b""
+        return kept + odd + self._dangling
 
 
 def _find_line_end(data: bytes, start: int, stop: int) -> int:
@@ -162,8 +134,7 @@ class BlockFile(io.RawIOBase):
     """Pieces as a file whose reads return what they ask for, or nearly as much in one piece.
 
     What a read returns is a block to the parser, and a record may not be longer than two blocks.
-    `doubtful`: one of the `signs` came by. `last`: the last byte that is no line end. `error`: why
-    a read failed, because pyarrow hides it.
+    `doubtful`: one of the `signs` came by. `error`: why a read failed, because pyarrow hides it.
     """
 
     def __init__(self, pieces: Iterator[bytes], signs: Sequence[bytes]) -> None:
@@ -172,7 +143,6 @@ class BlockFile(io.RawIOBase):
         self._first_bytes = {sign[:1] for sign in signs}
         self.doubtful = False
         self._ready = b""
-        self.last = b""
         self.error: EventPulseError | None = None
 
     def readable(self) -> bool:
@@ -198,8 +168,6 @@ class BlockFile(io.RawIOBase):
         # Searching for several bytes costs more than splitting the cells; for one, next to none.
         if not self.doubtful and any(first in piece for first in self._first_bytes):
             self.doubtful = any(sign in piece for sign in self._signs)
-        text = piece[-64:].rstrip(b"\r\n") or piece.rstrip(b"\r\n")
-        self.last = text[-1:] or self.last
 
     def _next(self) -> bytes | None:
         try:

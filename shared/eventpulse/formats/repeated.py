@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
 LOOKED_AT = 512
@@ -24,3 +25,15 @@ def repeats(text: pa.Array) -> bool:
 def spell_out(text: pa.Array) -> pa.Array:
     """One string a cell."""
     return text.dictionary_decode() if pa.types.is_dictionary(text.type) else text
+
+
+def find_substring(array: pa.Array, part: str) -> list[int]:
+    """The rows whose text has that part."""
+    repeated = pa.types.is_dictionary(array.type)
+    found = pc.match_substring(array.dictionary if repeated else array, part)
+    if not pc.any(found).as_py():
+        return []
+    rows: list[int] = pc.indices_nonzero(
+        found.take(array.indices) if repeated else found
+    ).to_pylist()
+    return rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from eventpulse.contracts.contract import Dialect, Field
-from eventpulse.formats.lines import Quoting
+from eventpulse.formats.quoting import Quoting
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_ROWS = 30
@@ -40,8 +40,8 @@ def find_header(
     def read_lines() -> Iterator[HeaderLine]:
         for row, text, end in _read_rows(ahead, quoting):
             if text.strip():
-                delimiter = dialect.delimiter or sniff_delimiter(text, dialect.quote, fields)
-                cells = split_cells(text, delimiter, dialect.quote)
+                delimiter = dialect.delimiter or sniff_delimiter(text, dialect, fields)
+                cells = split_cells(text, delimiter, dialect)
                 yield HeaderLine(text, cells, row, end, delimiter)
 
     found = choose_header(read_lines(), dialect.header_row, fields)
@@ -91,10 +91,14 @@ def _read_rows(ahead: bytes, quoting: Quoting) -> Iterator[tuple[int, str, int]]
         start = end
 
 
-def split_cells(text: str, delimiter: str, quote: str) -> list[str]:
-    """The trimmed cells of a header; none when it cannot be split."""
+def split_cells(text: str, delimiter: str, dialect: Dialect) -> list[str]:
+    """The trimmed cells of a header; none when it cannot be split, as where text follows a closing
+    quote."""
+    quote, escape = dialect.quote, dialect.escape
     try:
-        cells = next(iter(csv.reader([text], delimiter=delimiter, quotechar=quote)), [])
+        cells = next(
+            csv.reader([text], delimiter=delimiter, quotechar=quote, escapechar=escape, strict=True)
+        )
     except csv.Error:
         return []
     return [cell.strip() for cell in cells]
@@ -105,11 +109,11 @@ def count_named(fields: Sequence[Field], header: Sequence[str]) -> int:
     return sum(not set(header).isdisjoint(each.headers) for each in fields)
 
 
-def sniff_delimiter(text: str, quote: str, fields: Sequence[Field]) -> str:
+def sniff_delimiter(text: str, dialect: Dialect, fields: Sequence[Field]) -> str:
     """The delimiter under which the header names most of the fields, then has most cells."""
 
     def score(delimiter: str) -> tuple[int, int]:
-        cells = split_cells(text, delimiter, quote)
+        cells = split_cells(text, delimiter, dialect)
         return count_named(fields, cells), len(cells)
 
-    return max((each for each in DELIMITERS if each != quote), key=score)
+    return max((each for each in DELIMITERS if each != dialect.quote), key=score)

@@ -57,7 +57,8 @@ class QuarantineRecord(Value):
 
 
 class RuleResult(Value):
-    """A rule of one column over the rows that it checked."""
+    """A rule of one column over the rows that it checked. `remedies` say what to do about rows that
+    could not be split into columns."""
 
     column: str
     rule: str
@@ -66,6 +67,7 @@ class RuleResult(Value):
     failed: int
     share_failed: float
     samples: list[dict[str, JsonValue]]
+    remedies: list[str] = []
 
 
 class DatasetRuleResult(Value):

@@ -162,6 +162,7 @@ SCHEMA_PROPERTIES: Mapping[str, Parser] = {
     "format": _Expected(FORMATS),
     "delimiter": _parse_character,
     "quote": _parse_character,
+    "escape": _parse_character,
     "encoding": _parse_encoding,
     "nullMarkers": _parse_texts,
     "decimalMark": _Expected((".", ",")),
@@ -185,6 +186,7 @@ CONTRACT_PROPERTIES: Mapping[str, Parser] = {}
 _ONLY_FOR: Mapping[str, tuple[FileFormat, ...]] = {
     "delimiter": ("csv",),
     "quote": ("csv",),
+    "escape": ("csv",),
     "encoding": ("csv", "ndjson"),
     "comment": ("csv",),
     "decimalMark": ("csv", "xlsx"),
@@ -250,6 +252,7 @@ def read_dialect(values: Mapping[str, Any], path: str, problems: Problems) -> Di
         format=declared,
         delimiter=values.get("delimiter"),
         quote=values.get("quote", defaults.quote),
+        escape=values.get("escape"),
         encoding=values.get("encoding"),
         null_markers=values.get("nullMarkers", defaults.null_markers),
         decimal_mark=values.get("decimalMark", defaults.decimal_mark),
@@ -259,6 +262,7 @@ def read_dialect(values: Mapping[str, Any], path: str, problems: Problems) -> Di
     )
     characters = {
         "quote": dialect.quote,
+        "escape": dialect.escape,
         "delimiter": dialect.delimiter,
         "comment": dialect.comment,
     }

@@ -208,6 +208,7 @@ def _rule_result(facts: Facts) -> RuleResult:
         failed=failed,
         share_failed=failed / checked if checked else 0.0,
         samples=facts["samples"],
+        remedies=facts.get("remedies", []),
     )
 
 

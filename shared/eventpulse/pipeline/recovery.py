@@ -164,7 +164,11 @@ def _write_csv(contract: Contract, header: Sequence[str], rows: Sequence[Row]) -
     dialect = contract.dialect
     text = io.StringIO()
     writer = csv.writer(
-        text, delimiter=dialect.delimiter or ",", quotechar=dialect.quote, lineterminator="\n"
+        text,
+        delimiter=dialect.delimiter or ",",
+        quotechar=dialect.quote,
+        escapechar=dialect.escape,
+        lineterminator="\n",
     )
     for _ in range(1, dialect.header_row or 1):
         writer.writerow(["recovered"])

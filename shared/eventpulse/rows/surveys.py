@@ -49,8 +49,10 @@ def survey_file(reader: Reader) -> FileSurvey:
     surveyors = [_Surveyor(header) for header in reader.header]
     keys = _KeySearch(len(reader.header))
     rows = malformed = 0
+    remedies: dict[str, None] = {}
     for batch in reader:
         malformed += len(batch.malformed)
+        remedies |= dict.fromkeys(row.remedy for row in batch.malformed)
         for piece in slice_batch(batch, SURVEYED_ROWS):
             for surveyor, text in zip(surveyors, piece.columns, strict=True):
                 surveyor.add(text)
@@ -63,6 +65,7 @@ def survey_file(reader: Reader) -> FileSurvey:
         dict(reader.dialect),  # type: ignore[arg-type]
         keys.found,
         malformed,
+        list(remedies),
         keys_sought=rows <= MOST_KEY_ROWS,
     )
 

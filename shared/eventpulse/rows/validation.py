@@ -53,13 +53,15 @@ class CheckedBatch:
 
 @dataclass
 class RuleFacts:
-    """What one rule saw of one column. Samples of masked columns hide the value."""
+    """What one rule saw of one column. Samples of masked columns hide the value. `remedies` say
+    what to do about malformed rows, each once."""
 
     column: str
     rule: RowRule
     checked: int = 0
     failed: int = 0
     samples: list[dict[str, Json]] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -356,6 +358,8 @@ class RowChecker:
             facts_.failed += 1
             if len(facts_.samples) < SAMPLES_PER_RULE:
                 facts_.samples.append({"record": row.record, "value": MASK})
+            if row.remedy not in facts_.remedies:
+                facts_.remedies.append(row.remedy)
 
     def _note_broken(self, batch: TextBatch, broken: BrokenRule) -> None:
         facts = self._facts(broken.field.name, broken.rule)

@@ -172,6 +172,14 @@ PAIRS: list[tuple[str, Contract, Contract, bool, bool, Bump]] = [
         "major",
     ),
     (
+        "an escape character",
+        contract_of(),
+        contract_of(dialect=Dialect(escape="\\")),
+        NO,
+        NO,
+        "major",
+    ),
+    (
         "a null marker",
         contract_of(),
         contract_of(dialect=Dialect(null_markers=("", "NA"))),

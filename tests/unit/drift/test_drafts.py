@@ -221,3 +221,11 @@ def test_a_draft_says_what_is_open_and_shows_no_value() -> None:
     assert "status: draft" in text
     assert "Ambiguous: every value reads as %d/%m/%Y or %m/%d/%Y." in " ".join(text.split())
     assert "Jane" not in text
+
+
+def test_a_draft_says_what_to_do_about_rows_that_cannot_be_split() -> None:
+    draft = draft_file(b'id,note\n1,"a \\"b\\" c"\n2,"x"y\n3,z\n', "notes/a.csv")
+    [note] = [each for each in draft.notes if "could not be split" in each]
+    assert note.startswith("2 records could not be split into columns. It looks as if backslash")
+    assert "Write quotes that belong to a cell twice" in note
+    assert draft.rows == 1

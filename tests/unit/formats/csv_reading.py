@@ -23,6 +23,7 @@ class Read:
     dialect: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
     malformed: list[tuple[int, str, str]] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
 
 
 def read(
@@ -41,6 +42,7 @@ def read(
         assert all(len(column) == len(numbers) for column in columns)
         found.rows += [(n, list(cells)) for n, *cells in zip(numbers, *columns, strict=True)]
         found.malformed += [(row.record, row.text, row.problem) for row in batch.malformed]
+        found.remedies += [row.remedy for row in batch.malformed]
     return found
 
 

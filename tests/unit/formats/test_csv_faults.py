@@ -136,8 +136,14 @@ def test_a_file_of_nothing_but_malformed_rows_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(formats_csv, "MALFORMED_BYTES", 100_000)
     data = b"a,b\n1,2\n" + b"3;4\n" * 5_000
     problem, remedy = fault_of(data, dialect=Dialect(delimiter=","))
-    assert "rows on end do not have the 2 cells of the header (the last one: " in problem
+    assert "rows on end cannot be split into the 2 cells of the header (the last one: " in problem
     assert remedy == "Look whether its delimiter is ','."
+
+
+def test_so_is_one_whose_first_block_has_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats_csv, "MALFORMED_BYTES", 100_000)
+    problem, _ = fault_of(b"a,b\n" + b"3;4\n" * 5_000, dialect=Dialect(delimiter=","))
+    assert "rows on end cannot be split into the 2 cells of the header" in problem
 
 
 @pytest.mark.usefixtures("small_blocks")

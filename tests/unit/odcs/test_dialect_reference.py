@@ -68,6 +68,11 @@ FILES: dict[str, tuple[str, bytes, list[dict[str, Any]]]] = {
     "format": ("export", b"name,price\npencil,1.5\n", PENCIL),
     "delimiter": ("a.csv", b"name;price;a,b,c\npencil;1.5;x\n", PENCIL),
     "quote": ("a.csv", b"name,price\n'pen,cil',1.5\n", [{"name": "pen,cil", "price": 1.5}]),
+    "escape": (
+        "a.csv",
+        b'name,price\n"a \\"B\\" pencil",1.5\n',
+        [{"name": 'a "B" pencil', "price": 1.5}],
+    ),
     "encoding": (
         "a.csv",
         "name,price\n„pencil“,1.5\n".encode("cp1252"),

@@ -126,6 +126,12 @@ function BrokenRule({
             </Link>
           )}
         </dd>
+        {result.remedies?.length ? (
+          <>
+            <dt>What to do</dt>
+            <dd>{result.remedies.join(" ")}</dd>
+          </>
+        ) : null}
       </dl>
     </li>
   );
