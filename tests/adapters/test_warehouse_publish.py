@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import threading
 import uuid
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from eventpulse.contracts.rules import LONGEST_KEY
 from eventpulse.errors import BooksUnbalanced, PublishOvertaken
 from eventpulse.ports import Activation, Column, ColumnType, DatasetTable, RowCounts
 from tests.adapters.warehouse_lanes import CREATED, LOADED, WAREHOUSES, File, Lane, Row
@@ -55,6 +57,27 @@ def price(sku: str, changed: int | None, amount: int, shop: int = 1) -> dict[str
 
 def shown(lane: Lane, table: DatasetTable = PRICES) -> dict[str, int]:
     return {row["sku"]: int(row["price"]) for row in lane.rows(table)}
+
+
+def test_the_longest_key_that_a_row_may_have_is_held(lane: Lane) -> None:
+    """Beside other columns of the key, and however badly its text packs."""
+    texts = [Column(f"text_{n}", "string", required=True) for n in range(2)]
+    others = [
+        *(Column(f"n_{n}", "decimal", required=True, precision=38, scale=9) for n in range(8)),
+        *(Column(f"at_{n}", "timestamp", required=True) for n in range(8)),
+    ]
+    columns = (*texts, *others)
+    table = DatasetTable("long_keys", columns, key=tuple(column.name for column in columns))
+    part = random.Random(1).randbytes(LONGEST_KEY // 4).hex()
+    row: Row = {
+        **{column.name: part for column in texts},
+        **{c.name: Decimal("9" * 29 + "." + "9" * 9) for c in others if c.type == "decimal"},
+        **{c.name: day(1) for c in others if c.type == "timestamp"},
+    }
+    assert sum(len(row[column.name]) for column in texts) == LONGEST_KEY
+    for ingestion in ("i1", "i2"):
+        lane.add(table, File(ingestion, [row]))
+    assert len(lane.rows(table)) == 1
 
 
 def test_the_greatest_by_the_ordering_column_is_shown(lane: Lane) -> None:

@@ -8,6 +8,7 @@ it depends on no lane, no name and no time.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,24 @@ def test_one_percent_bad(case: Case) -> None:
     assert [row["record"] for row in refused] == [199, 200]
     assert failures[0] == [("amount", "logicalType")]
     assert sorted(failures[1]) == [("changed", "logicalType"), ("name", "required")]
+    case.check()
+
+
+def test_a_key_that_is_too_long_is_refused_alone(case: Case) -> None:
+    """2,048 bytes that no index can pack are held by every warehouse, one more by none."""
+    text = sales_contract(case.dataset())
+    name = "      - name: name\n        logicalType: string\n        required: true\n"
+    assert name in text
+    keyed = f"{name}        primaryKey: true\n        primaryKeyPosition: 2\n"
+    contract = {"text": text.replace(name, keyed), "source": "a test"}
+    case.user.post("contracts", contract)
+    longest = random.Random(1).randbytes(1_024).hex()
+    rows = [(1, longest, 1, ""), (2, f"{longest}x", 2, ""), (3, "short", 3, "")]
+    ingestion = case.drop("keys.csv", write_sales(rows))
+    [refused] = case.user.get(f"ingestions/{ingestion}/quarantine")["rows"]
+    [failure] = refused["failures"]
+    assert (refused["record"], failure["rule"]) == (2, "primaryKey")
+    assert "has 2,049 bytes of text, more than the 2,048" in failure["message"]
     case.check()
 
 

@@ -35,6 +35,10 @@ RowRule = Literal[
 ]
 """Everything that can refuse a row, in ODCS's words."""
 
+LONGEST_KEY = 2_048
+"""Bytes of UTF-8 in the text columns of a row's key, together. An entry of an index in Postgres has
+at most 2,704 with its head, and with what the key's other columns take."""
+
 PATTERNS: Mapping[ColumnType, str] = {
     "integer": r"^[+-]?[0-9]+$",
     "number": r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$",

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from eventpulse.contracts.contract import Field
-from eventpulse.contracts.rules import RowRule, explain_refusal
+from eventpulse.contracts.rules import LONGEST_KEY, RowRule, explain_refusal
 from eventpulse.formats import MalformedRow, TextBatch
 from eventpulse.formats.repeated import spell_out
 from eventpulse.rows.casting import Mask
@@ -79,10 +80,36 @@ class RepeatedKey:
             yield Failure(self.column, self.rule, None, message)
 
 
+@dataclass(frozen=True, slots=True)
+class LongKey:
+    """The rows of one batch whose primary key is longer than a warehouse holds, and the bytes that
+    the key of each row of the batch has."""
+
+    fields: Sequence[Field]
+    rows: Rows
+    sizes: npt.NDArray[np.int64]
+
+    @property
+    def column(self) -> str:
+        return "+".join(f.name for f in self.fields)
+
+    def show(self, chosen: Rows) -> Iterator[str]:
+        for size in self.sizes[chosen].tolist():
+            yield f"{size:,} bytes"
+
+    def explain(self, chosen: Rows) -> Iterator[Failure]:
+        for shown in self.show(chosen):
+            message = (
+                f"the key {self.column} has {shown} of text, more than the {LONGEST_KEY:,} that a "
+                "key may have. Shorten it, or key by something shorter."
+            )
+            yield Failure(self.column, "primaryKey", None, message)
+
+
 def refuse_rows(
     batch: TextBatch,
     header: Sequence[str],
-    broken: Sequence[BrokenRule | RepeatedKey],
+    broken: Sequence[BrokenRule | LongKey | RepeatedKey],
     duplicates: Mask,
 ) -> Iterator[RefusedRow]:
     """The refused rows of a batch in the order of the file, malformed ones among them.
@@ -109,7 +136,7 @@ def refuse_malformed(row: MalformedRow, sheet: str | None) -> RefusedRow:
 def _refuse_split(
     batch: TextBatch,
     header: Sequence[str],
-    broken: Sequence[BrokenRule | RepeatedKey],
+    broken: Sequence[BrokenRule | LongKey | RepeatedKey],
     duplicates: Mask,
 ) -> Iterator[RefusedRow]:
     if not broken:

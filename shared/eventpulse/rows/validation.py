@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventpulse.contracts.contract import Contract, Field
-from eventpulse.contracts.rules import MASK, RowRule
+from eventpulse.contracts.rules import LONGEST_KEY, MASK, RowRule
 from eventpulse.formats import TextBatch
 from eventpulse.ports import Json
 from eventpulse.rows.arrow import arrow_type
@@ -33,7 +33,7 @@ from eventpulse.rows.keys import KeyHash, KeyIndex, Prints, combine_words, find_
 from eventpulse.rows.metrics import CheckedCells, MetricCounter, Tally, spread_words
 from eventpulse.rows.profiles import ColumnProfile, SampledRows, SeenColumn, profile_cells
 from eventpulse.rows.readings import Candidates, keep_fitting, list_candidates
-from eventpulse.rows.refusals import BrokenRule, RefusedRow, RepeatedKey, refuse_rows
+from eventpulse.rows.refusals import BrokenRule, LongKey, RefusedRow, RepeatedKey, refuse_rows
 
 SAMPLES_PER_RULE = 10
 
@@ -87,7 +87,7 @@ class ExaminedBatch:
 
     batch: TextBatch
     checked: Sequence[CheckedCells]
-    broken: Sequence[BrokenRule]
+    broken: Sequence[BrokenRule | LongKey]
     good: Mask
     typed: Sequence[pa.Array]
     keys: Sequence[Prints]
@@ -206,7 +206,7 @@ class RowChecker:
         """Type, check, profile and fingerprint the cells of a batch of the present object."""
         count = len(batch.records)
         checked: list[CheckedCells] = []
-        broken: list[BrokenRule] = []
+        broken: list[BrokenRule | LongKey] = []
         for index, each in enumerate(self._contract.fields):
             column = self._check_column(index, self._find_cells(batch, index))
             checked.append(column)
@@ -215,11 +215,12 @@ class RowChecker:
                 for rule, mask in column.failed
             ]
         broken += self._refuse_columns(batch)
+        by_name = dict(zip((f.name for f in self._contract.fields), checked, strict=True))
+        broken += self._refuse_long_keys(by_name)
         good = np.ones(count, dtype=bool)
         for rule in broken:
             good[rule.rows] = False
         left_out = np.flatnonzero(~good)
-        by_name = dict(zip((f.name for f in self._contract.fields), checked, strict=True))
         keys = [
             self._fingerprint(hash_, [by_name[f.name] for f in fields], good)
             for hash_, (_, fields) in zip(self._hashes, self._keys, strict=True)
@@ -287,6 +288,21 @@ class RowChecker:
                 unknown = Field(self._header[position], classification="confidential")
                 yield BrokenRule(unknown, "drift", rows, cells)
 
+    def _refuse_long_keys(self, checked: Mapping[str, CheckedCells]) -> Iterator[LongKey]:
+        """One that no index of Postgres holds, in every warehouse alike."""
+        fields = [f for f in self._contract.fields if f.key_position is not None]
+        texts = [checked[f.name] for f in fields if f.column_type == "string"]
+        lengths = [pc.binary_length(text.typed).fill_null(0) for text in texts]
+        if sum(pc.max(each).as_py() or 0 for each in lengths) <= LONGEST_KEY:
+            return
+        sizes = np.zeros(texts[0].cells.rows, np.int64)
+        for text, each in zip(texts, lengths, strict=True):
+            sizes += text.cells.spread(each).to_numpy()
+        rows = np.flatnonzero(sizes > LONGEST_KEY)
+        if len(rows):
+            by_name = {f.name: f for f in fields}
+            yield LongKey([by_name[name] for name in self._contract.key], rows, sizes)
+
     @staticmethod
     def _fingerprint(
         hash_: KeyHash, columns: Sequence[CheckedCells], good: Mask
@@ -352,7 +368,10 @@ class RowChecker:
         for counter, tally in zip(self._metrics, examined.tallies, strict=True):
             counter.add(tally)
         for broken in examined.broken:
-            self._note_broken(batch, broken)
+            if isinstance(broken, LongKey):
+                self._note_long_key(batch, broken)
+            else:
+                self._note_broken(batch, broken)
         for row in batch.malformed:
             facts_ = self._facts("", "malformed")
             facts_.failed += 1
@@ -368,6 +387,14 @@ class RowChecker:
         if len(some):
             values = broken.cells.spread(broken.cells.texts, some).to_pylist()
             _add_samples(facts, batch, some, [MASK] * len(some) if broken.field.masked else values)
+
+    def _note_long_key(self, batch: TextBatch, key: LongKey) -> None:
+        facts = self._facts(key.column, "primaryKey")
+        facts.checked += len(key.rows)
+        facts.failed += len(key.rows)
+        some = key.rows[: SAMPLES_PER_RULE - len(facts.samples)]
+        if len(some):
+            _add_samples(facts, batch, some, list(key.show(some)))
 
     def _note_repeated(
         self, examined: ExaminedBatch, repeated: Sequence[Mask]

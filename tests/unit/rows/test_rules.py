@@ -291,3 +291,42 @@ def test_bounds_are_exact(ruled: Field, passing: str, failing: str | None) -> No
     assert list(found.accepted) == [1]
     assert len(found.refused) == (failing is not None)
     assert all(failure.rule != "logicalType" for row in found.refused for failure in row.failures)
+
+
+# --- Keys that no warehouse holds ----------------------------------------------------------------
+
+A = Field("a", key_position=2, required=True)
+N = Field("n", type="integer", key_position=1, required=True)
+
+
+@pytest.mark.parametrize("repeated", [1, 50])
+def test_a_key_of_more_bytes_than_a_warehouse_holds(repeated: int) -> None:
+    """Bytes of UTF-8 of all its text columns, whether texts repeat in a batch or not."""
+    b = Field("b", key_position=3, classification="personal")
+    contract = contract_of(N, A, b, Field("note"))
+    longest = ("é" * 1_000, "y" * 48)
+    rows = [[str(n), *longest, "z" * 9_999] for n in range(repeated)]
+    rows += [[str(n), longest[0], longest[1] + "x", ""] for n in range(repeated, 2 * repeated)]
+    found = check(contract, rows)
+    assert sorted(found.accepted) == list(range(1, repeated + 1))
+    message = (
+        "the key n+a+b has 2,049 bytes of text, more than the 2,048 that a key may have. "
+        "Shorten it, or key by something shorter."
+    )
+    refused = range(repeated + 1, 2 * repeated + 1)
+    assert found.messages == [(record, "primaryKey", message) for record in refused]
+    assert found.facts("n+a+b", "primaryKey") == (2 * repeated, repeated)
+    samples = found.checker.rules["n+a+b", "primaryKey"].samples
+    assert samples[0] == {"record": repeated + 1, "value": "2,049 bytes"}
+
+
+def test_a_long_key_twice_is_refused_twice_and_no_duplicate() -> None:
+    found = check(contract_of(A), [["x" * 3_000], ["x" * 3_000], ["y"]])
+    assert found.balance == Balance(
+        rows_read=3, rows_accepted=1, rows_quarantined=2, rows_duplicate=0
+    )
+
+
+def test_a_long_text_beside_the_key_is_held() -> None:
+    found = check(contract_of(N, Field("note", unique=True)), [["1", "x" * 9_000]])
+    assert found.messages == []
