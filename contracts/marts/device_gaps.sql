@@ -1,6 +1,41 @@
--- description: Numbers of a device's epoch that are missing between two events, and what it gave up.
+-- description: Numbers of a device's epoch that no event came for, and which of them it gave up.
 -- materialize: view
-WITH numbered AS (
+WITH declared AS (
+  SELECT told.device_id, told.gap_epoch, told.gap_first, told.gap_last, told.reason
+  FROM curated.edge_telemetry AS told
+  WHERE told.kind = 'gap'
+),
+-- A gap has the number of the first event that is gone: there it is no event that came.
+came AS (
+  SELECT event.device_id, event.epoch, event.seq, event.recorded_at
+  FROM curated.edge_telemetry AS event
+  WHERE
+    COALESCE(event.kind, 'reading') <> 'gap'
+    OR event.epoch <> event.gap_epoch
+    OR event.seq < event.gap_first
+    OR event.seq > event.gap_last
+),
+last_came AS (
+  SELECT device_id, epoch, MAX(seq) AS seq
+  FROM came
+  GROUP BY device_id, epoch
+),
+-- What was given up after the last event that came ends before a number of its own.
+ends AS (
+  SELECT declared.device_id, declared.gap_epoch AS epoch, MAX(declared.gap_last) + 1 AS seq
+  FROM declared
+  LEFT JOIN last_came
+    ON last_came.device_id = declared.device_id
+    AND last_came.epoch = declared.gap_epoch
+  GROUP BY declared.device_id, declared.gap_epoch
+  HAVING MAX(declared.gap_last) > COALESCE(MAX(last_came.seq), 0)
+),
+known AS (
+  SELECT device_id, epoch, seq, recorded_at FROM came
+  UNION ALL
+  SELECT device_id, epoch, seq, CAST(NULL AS TIMESTAMP) AS recorded_at FROM ends
+),
+numbered AS (
   SELECT
     device_id,
     epoch,
@@ -8,7 +43,7 @@ WITH numbered AS (
     recorded_at,
     LAG(seq) OVER (PARTITION BY device_id, epoch ORDER BY seq) AS seq_before,
     LAG(recorded_at) OVER (PARTITION BY device_id, epoch ORDER BY seq) AS recorded_before
-  FROM curated.edge_telemetry
+  FROM known
 ),
 holes AS (
   SELECT
@@ -20,11 +55,6 @@ holes AS (
     recorded_at AS recorded_after
   FROM numbered
   WHERE seq > COALESCE(seq_before, 0) + 1
-),
-declared AS (
-  SELECT told.device_id, told.gap_epoch, told.gap_first, told.gap_last, told.reason
-  FROM curated.edge_telemetry AS told
-  WHERE told.kind = 'gap'
 )
 SELECT
   holes.device_id,

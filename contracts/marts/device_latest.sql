@@ -1,6 +1,27 @@
 -- description: The latest reading of each device, and how many events of its epoch have arrived.
 -- materialize: view
-WITH ranked AS (
+WITH told AS (
+  SELECT
+    device_id,
+    epoch,
+    seq,
+    recorded_at,
+    temperature,
+    humidity,
+    pressure,
+    battery,
+    rssi,
+    alarm,
+    firmware,
+    kind,
+    -- A gap has the number of the first event that is gone: there it is no event that came.
+    CASE
+      WHEN kind = 'gap' AND epoch = gap_epoch AND seq BETWEEN gap_first AND gap_last THEN 0
+      ELSE 1
+    END AS came
+  FROM curated.edge_telemetry
+),
+ranked AS (
   SELECT
     device_id,
     epoch,
@@ -14,13 +35,13 @@ WITH ranked AS (
     alarm,
     firmware,
     kind IS NULL OR kind = 'reading' AS is_reading,
-    COUNT(*) OVER (PARTITION BY device_id, epoch) AS readings,
-    MAX(seq) OVER (PARTITION BY device_id, epoch) AS last_seq,
+    SUM(came) OVER (PARTITION BY device_id, epoch) AS readings,
+    MAX(came * seq) OVER (PARTITION BY device_id, epoch) AS last_seq,
     ROW_NUMBER() OVER (
       PARTITION BY device_id, kind IS NULL OR kind = 'reading'
       ORDER BY recorded_at DESC, seq DESC, epoch
     ) AS place
-  FROM curated.edge_telemetry
+  FROM told
 )
 SELECT
   device_id,

@@ -95,6 +95,15 @@ def test_gaps_and_batches_say_exactly_what_came(device: FieldDevice, api: FlaskC
     assert whole["landed"] == 9
 
 
+def test_what_a_device_gave_up_is_told_as_well(device: FieldDevice, api: FlaskClient) -> None:
+    gap = reading(device.id, 2, kind="gap", gap_epoch=EPOCH, gap_first=2, gap_last=4, reason="cap")
+    rows = [reading(device.id, seq) for seq in (1, 5)]
+    device.deliver(seal([rows[0], gap, rows[1]], first=1, last=5))
+    (epoch,) = get(api, "/api/devices/station-0001/gaps")["epochs"]
+    assert (epoch["given_up"], epoch["given_up_count"]) == ([[2, 4]], 3)
+    assert (epoch["landed"], epoch["missing"], epoch["missing_since"]) == (2, [], None)
+
+
 def test_a_series_is_down_sampled_where_the_rows_are(device: FieldDevice, api: FlaskClient) -> None:
     rows = [
         reading(

@@ -274,17 +274,20 @@ def test_the_marts_say_what_is_latest_and_exactly_what_is_missing(
     for path in sorted(MARTS.glob("device_*.sql")):
         publish_mart(cloud.platform, path.stem, path.read_text())
     device = fleet[0]
-    gap = reading(device.id, 11, kind="gap", gap_epoch=EPOCH, gap_first=4, gap_last=5, reason="cap")
+    gaps = [
+        reading(device.id, a, kind="gap", gap_epoch=EPOCH, gap_first=a, gap_last=b, reason="cap")
+        for a, b in ((4, 5), (11, 11), (13, 15))
+    ]
     failed = reading(device.id, 12, kind="error", reason="sensor_failed", temperature=None)
-    device.deliver(seal(rows(device, 2, 3), first=2, last=3))
-    device.deliver(seal([*rows(device, 9, 10), gap, failed], first=9, last=12))
+    device.deliver(seal([*rows(device, 2, 3), gaps[0]], first=2, last=5))
+    device.deliver(seal([*rows(device, 9, 10), gaps[1], failed, gaps[2]], first=9, last=15))
     cloud.run()
     platform = cloud.platform
-    gaps = platform.warehouse.preview("marts", "device_gaps", 10)
-    found = sorted((g["first_missing"], g["last_missing"], g["given_up"]) for g in gaps)  # type: ignore[type-var]
-    assert found == [(1, 1, 0), (4, 8, 2)]
+    told = platform.warehouse.preview("marts", "device_gaps", 10)
+    found = sorted((g["first_missing"], g["last_missing"], g["given_up"]) for g in told)  # type: ignore[type-var]
+    assert found == [(1, 1, 0), (4, 8, 2), (11, 11, 1), (13, 15, 3)]
     (latest,) = platform.warehouse.preview("marts", "device_latest", 10)
-    assert (latest["seq"], latest["readings"], latest["missing"]) == (10, 6, 6)
+    assert (latest["seq"], latest["readings"], latest["missing"]) == (10, 5, 7)
     (hour,) = platform.warehouse.preview("marts", "device_hourly", 10)
     assert hour["readings"] == 4
 

@@ -131,13 +131,15 @@ class Series(Answer):
 
 
 class EpochGaps(Answer):
-    """One start of the agent: which of its events neither came nor were given up."""
+    """One start of the agent: which of its events came, which the device gave up (for want of room,
+    or damaged on its disk), and which did neither."""
 
     epoch: str
     first_seen: str
     known_last: int
     landed: int
     given_up: list[tuple[int, int]]
+    given_up_count: int
     missing: list[tuple[int, int]]
     missing_count: int
     missing_since: str | None
@@ -151,7 +153,9 @@ class PageQuery(Request):
 
 
 class GapsQuery(PageQuery):
-    all: bool = Field(False, description="Epochs of which nothing is missing, too.")
+    all: bool = Field(
+        False, description="Epochs of which nothing is missing and nothing was given up, too."
+    )
 
 
 class GapPage(Answer):

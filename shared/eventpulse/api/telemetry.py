@@ -121,30 +121,33 @@ def _point(row: dict[str, Json], step: int) -> SeriesPoint:
 
 
 def get_gaps(call: Call) -> GapPage:
-    """Exactly which events are missing, by epoch."""
+    """Exactly which events are missing, and which the device gave up, by epoch."""
     wanted: GapsQuery = call.query
     device = device_in(Changes(call.platform), call.path["id"])
     query = query_epochs(device.id) if wanted.all else query_device_gaps(device.id)
     page = call.platform.log.query(query, limit=wanted.limit, cursor=wanted.cursor)
-    epochs = [Epoch.model_validate(head.projection) for head in page.heads]
     return GapPage(
         device=device.id,
-        epochs=[
-            EpochGaps(
-                epoch=each.epoch,
-                first_seen=each.first_seen,
-                known_last=each.known_last,
-                landed=count_numbers(each.landed),
-                given_up=list(each.dropped),
-                missing=list(each.missing),
-                missing_count=each.missing_count,
-                missing_since=each.missing_since,
-                predecessor=each.predecessor.epoch if each.predecessor else None,
-                successors=list(each.successors),
-            )
-            for each in epochs
-        ],
+        epochs=[_show_epoch(Epoch.model_validate(head.projection)) for head in page.heads],
         next_cursor=page.cursor,
+    )
+
+
+def _show_epoch(epoch: Epoch) -> EpochGaps:
+    """A gap that landed has the number of an event that did not."""
+    given_up = count_numbers(epoch.dropped)
+    return EpochGaps(
+        epoch=epoch.epoch,
+        first_seen=epoch.first_seen,
+        known_last=epoch.known_last,
+        landed=epoch.known_last - epoch.missing_count - given_up,
+        given_up=list(epoch.dropped),
+        given_up_count=given_up,
+        missing=list(epoch.missing),
+        missing_count=epoch.missing_count,
+        missing_since=epoch.missing_since,
+        predecessor=epoch.predecessor.epoch if epoch.predecessor else None,
+        successors=list(epoch.successors),
     )
 
 

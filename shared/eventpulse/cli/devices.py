@@ -131,13 +131,18 @@ def show_gaps(session: Session) -> int:
         (
             each["epoch"],
             f"{each['landed']:,} of {each['known_last']:,}",
-            ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in each["missing"]),
+            _show_ranges(each["missing"]),
             (each["missing_since"] or "")[:19].replace("T", " "),
+            _show_ranges(each["given_up"]),
         )
         for each in page["epochs"]
     ]
-    names = ("epoch", "arrived", "missing", "since (UTC)")
-    return _show_table(session, page, names, rows, "Nothing is missing.")
+    names = ("epoch", "arrived", "missing", "since (UTC)", "given up")
+    return _show_table(session, page, names, rows, "Nothing is missing, nothing was given up.")
+
+
+def _show_ranges(ranges: list[list[int]]) -> str:
+    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in ranges)
 
 
 def list_batches(session: Session) -> int:

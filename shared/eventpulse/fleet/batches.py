@@ -177,8 +177,8 @@ class Epoch(Value):
     `known_last` is the highest number that anyone has told of: a landed batch, a gap, or the epoch
     after it. Missing are the numbers up to it that neither landed nor were given up (`dropped`);
     `missing_since` is when there last began to be any, `unalerted_since` the same until an
-    alert was opened. `successors` are the epochs that name this
-    one as their predecessor.
+    alert was opened. It has gaps when anything is missing or was given up. `successors` are the
+    epochs that name this one as their predecessor.
     """
 
     device: str
@@ -194,6 +194,7 @@ class Epoch(Value):
     missing_since: str | None = None
     unalerted_since: str | None = None
     has_missing: bool = False
+    has_gaps: bool = False
     updated_at: str = ""
 
     @property
@@ -253,6 +254,7 @@ def project_epoch(
         "missing_since": since,
         "unalerted_since": None if known else since,
         "has_missing": bool(missing),
+        "has_gaps": bool(missing or after.dropped),
     }
     return after.model_copy(update=counted).model_dump(mode="json")
 
@@ -296,6 +298,13 @@ def query_incomplete_epochs(before: str) -> Query:
 
 
 def query_device_gaps(device: str) -> Query:
+    """Epochs of which something is missing or was given up, newest first."""
+    where = (("device", "==", device), ("has_gaps", "==", True))
+    return Query("epoch", where, (("first_seen", "desc"),))  # type: ignore[arg-type]
+
+
+def query_missing(device: str) -> Query:
+    """Epochs of which something is missing, newest first."""
     where = (("device", "==", device), ("has_missing", "==", True))
     return Query("epoch", where, (("first_seen", "desc"),))  # type: ignore[arg-type]
 
@@ -310,4 +319,5 @@ def declared_queries() -> list[Query]:
         query_epochs("a"),
         query_incomplete_epochs("2026"),
         query_device_gaps("a"),
+        query_missing("a"),
     ]

@@ -48,5 +48,6 @@ export type Series = Schemas["Series"];
 export type DeviceEvent = Schemas["DeviceEvent"];
 export type EpochGaps = Omit<Schemas["EpochGaps"], "missing" | "given_up"> & {
   readonly missing: readonly (readonly number[])[];
+  readonly given_up: readonly (readonly number[])[];
 };
 export type Batch = Schemas["BatchAnswer"];

@@ -22,7 +22,7 @@ from eventpulse.fleet.batches import (
     Epoch,
     epoch_stream,
     parse_batch_name,
-    query_device_gaps,
+    query_missing,
 )
 from eventpulse.fleet.contents import BatchContents, read_contents
 from eventpulse.fleet.contract import find_rules
@@ -241,7 +241,7 @@ class _Landing:
     def _is_complete(self) -> bool:
         """Whether no epoch of the device misses anything, this landing counted."""
         device = self.name.device
-        page = self.platform.log.query(query_device_gaps(device), limit=2)
+        page = self.platform.log.query(query_missing(device), limit=2)
         others = [h for h in page.heads if h.stream != epoch_stream(device, self.name.epoch)]
         own = self.changes.projection(epoch_stream(device, self.name.epoch))
         return not others and not (own and Epoch.model_validate(own).has_missing)
