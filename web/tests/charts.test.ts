@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { toColumns } from "../src/charts/columns";
+import { showNumber, sizeAxis, toColumns } from "../src/charts/columns";
 import { compareSchemas } from "../src/dataset/compareSchemas";
 import { sinceOf } from "../src/ingestion/ranges";
 
@@ -21,6 +21,22 @@ test("no line is drawn across a gap", () => {
   expect(columns[2]).toEqual([0, 1, null, 2]);
   expect(columns[3]).toEqual([2, 3, null, 4]);
   expect(toColumns([], 60)).toEqual([[], [], [], []]);
+});
+
+test("an axis has room for its widest label", () => {
+  const measure = (text: string) => 7 * text.length;
+  expect(sizeAxis(["1,006.35", "5"], measure)).toBe(72);
+  expect(sizeAxis(["5"], measure)).toBe(sizeAxis([], measure));
+});
+
+test("a number keeps all of its digits before the point", () => {
+  expect([101325.25, -120000.4, 1013.25, 20.123456, 0].map(showNumber)).toEqual([
+    "101325",
+    "-120000",
+    "1013.3",
+    "20.123",
+    "0",
+  ]);
 });
 
 test("schemas differ by what was added, taken out and retyped, whatever the order", () => {

@@ -6,7 +6,7 @@ import uPlot from "uplot";
 import { useDark } from "../settings/theme";
 import { useZone } from "../settings/zone";
 import { formatTime } from "../ui/format";
-import { toColumns } from "./columns";
+import { showNumber, sizeAxis, toColumns } from "./columns";
 import type { Point } from "./columns";
 
 export interface Limits {
@@ -56,7 +56,7 @@ export function Chart({
         legend: { live: true },
         axes: [
           axis(color, (at) => formatTime(at * 1000, zone, "time").slice(0, 5)),
-          { ...axis(color), size: 52 },
+          { ...axis(color), size: (drawn, labels) => sizeAxis(labels ?? [], measureIn(drawn)) },
         ],
         series: [
           {
@@ -117,6 +117,14 @@ function axis(color: (name: string) => string, show?: (value: number) => string)
   };
 }
 
+/** The width of a label in CSS pixels; the canvas is drawn in the screen's. */
+function measureIn({ ctx }: uPlot) {
+  return (text: string): number => {
+    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+    return ctx.measureText(text).width / devicePixelRatio;
+  };
+}
+
 function drawLimits(plot: uPlot, limits: Limits | null, color: string): void {
   const { ctx, bbox } = plot;
   ctx.save();
@@ -133,8 +141,6 @@ function drawLimits(plot: uPlot, limits: Limits | null, color: string): void {
   }
   ctx.restore();
 }
-
-const showNumber = (value: number): string => String(Number(value.toPrecision(5)));
 
 const showValue = (_: unknown, value: number | null): string =>
   value === null ? "–" : showNumber(value);

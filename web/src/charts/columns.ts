@@ -28,3 +28,14 @@ export function toColumns(
   }
   return columns;
 }
+
+/** Room for the widest label of an axis, its tick and what is between them, in pixels. */
+export function sizeAxis(labels: readonly string[], measure: (text: string) => number): number {
+  return Math.max(52, Math.ceil(Math.max(0, ...labels.map(measure))) + 16);
+}
+
+/** Five digits, and all of those before the point. */
+export function showNumber(value: number): string {
+  const whole = String(Math.trunc(Math.abs(value))).length;
+  return String(Number(value.toPrecision(Math.max(5, whole))));
+}
