@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from eventpulse.settings import VARIABLES, read_settings
+from eventpulse.site import SECURITY_HEADERS
 from infra.offline.tools import ensure_environment
 from infra.rights import functions
 
@@ -133,6 +134,19 @@ def test_our_own_services_say_whether_they_are_healthy() -> None:
 def test_nothing_listens_beyond_this_machine() -> None:
     for name, each in services().items():
         assert all(port["host_ip"] == "127.0.0.1" for port in each.get("ports") or []), name
+
+
+def test_the_publisher_publishes_all_that_the_repository_has() -> None:
+    (command,) = services()["publisher"]["command"][2:]
+    assert command.split(" && ") == [
+        "eventpulse contract publish contracts/",
+        "eventpulse mart publish contracts/marts/",
+    ]
+
+
+def test_the_dashboard_has_the_headers_that_the_api_gives_it() -> None:
+    text = (ROOT / "emulators" / "dashboard.conf").read_text()
+    assert dict(re.findall(r'add_header (\S+) "(.+)" always;', text)) == SECURITY_HEADERS
 
 
 def test_nothing_may_gain_rights() -> None:
