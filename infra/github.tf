@@ -72,3 +72,43 @@ resource "google_project_iam_member" "deployer" {
   role    = each.value
   member  = google_service_account.deployer["github"].member
 }
+
+# What the job publishes contracts and marts as: an operator of the API, and nothing in the project.
+# An ID token or a JWT of it is made for each run, by the deployer.
+resource "google_service_account" "publisher" {
+  for_each = local.federated
+
+  account_id   = "${var.name}-publisher"
+  display_name = "EventPulse: publishes the repository's contracts"
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_service_account_iam_member" "publisher" {
+  for_each = local.federated
+
+  service_account_id = google_service_account.publisher[each.key].name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = google_service_account.deployer[each.key].member
+}
+
+resource "google_iap_web_cloud_run_service_iam_member" "publisher" {
+  for_each = var.hosting == "iap" ? local.federated : {}
+
+  project                = var.project_id
+  location               = var.region
+  cloud_run_service_name = google_cloudfunctions2_function.this["api"].name
+  role                   = "roles/iap.httpsResourceAccessor"
+  member                 = google_service_account.publisher[each.key].member
+
+  depends_on = [terraform_data.iap]
+}
+
+resource "google_iap_web_backend_service_iam_member" "publisher" {
+  for_each = var.hosting == "load_balancer" ? local.federated : {}
+
+  project             = var.project_id
+  web_backend_service = google_compute_backend_service.this["api"].name
+  role                = "roles/iap.httpsResourceAccessor"
+  member              = google_service_account.publisher[each.key].member
+}

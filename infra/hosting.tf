@@ -10,9 +10,13 @@ locals {
   by_devices   = { for key, each in local.functions : key => each if each.caller == "devices" }
   outward      = merge(local.by_operators, local.by_devices)
 
+  # Contracts and marts are an admin's to publish, the deploy job's too.
+  publishers = [for each in google_service_account.publisher : each.email]
+  roles      = merge(var.roles, length(local.federated) > 0 ? { admin = concat(lookup(var.roles, "admin", []), local.publishers) } : {})
+
   # How the API recognises people; what IAP asserts is made out to what it guards.
   sign_in = merge(
-    length(var.roles) > 0 ? { EVENTPULSE_ROLES = join(";", [for role, who in var.roles : "${role}=${join(",", who)}"]) } : {},
+    length(local.roles) > 0 ? { EVENTPULSE_ROLES = join(";", [for role, who in local.roles : "${role}=${join(",", who)}"]) } : {},
     {
       tokens        = { EVENTPULSE_AUDIENCES = local.dashboard_url }
       iap           = { EVENTPULSE_IAP_AUDIENCE = "/projects/${data.google_project.this.number}/locations/${var.region}/services/${var.name}-api" }

@@ -60,6 +60,16 @@ output "deployer" {
   value       = one([for each in google_service_account.deployer : each.email])
 }
 
+output "publisher" {
+  description = "The account that the deploy job publishes contracts and marts as; empty without federation."
+  value       = one([for each in google_service_account.publisher : each.email])
+}
+
+output "hosting" {
+  description = "How people reach the API, which says what token a command line needs."
+  value       = var.hosting
+}
+
 output "federation" {
   description = "The provider that the deploy job presents its token to; empty without federation."
   value       = one([for each in google_iam_workload_identity_pool_provider.github : each.name])

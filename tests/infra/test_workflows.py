@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -90,6 +92,72 @@ def test_the_deployment_waits_for_its_reviewers_and_holds_no_key() -> None:
     named = set(re.findall(r"vars\.(\w+)", text))
     runbook = (ROOT / "infra" / "README.md").read_text()
     assert named == set(re.findall(r"gh variable set (\w+)", runbook))
+
+
+STUBS = {
+    "terraform": """case "${*: -1}" in
+        dashboard_url) echo https://api.example ;;
+        publisher) echo publisher@demo.example ;;
+        hosting) echo "$HOSTING" ;;
+        *) exit 9 ;;
+    esac""",
+    "gcloud": """echo "$*" >> asked
+    case "$1 $2 $3" in
+        "auth print-identity-token "*) echo an-id-token ;;
+        "iam service-accounts sign-jwt") echo a-jwt > "$6"; cat "$5" > claims ;;
+        *) exit 9 ;;
+    esac""",
+    "eventpulse": """echo "$EVENTPULSE_URL $EVENTPULSE_API_TOKEN $*" >> published""",
+}
+
+
+@pytest.mark.parametrize(
+    ("hosting", "token"), [("tokens", "an-id-token"), ("iap", "a-jwt"), ("load_balancer", "a-jwt")]
+)
+def test_the_deployment_publishes_contracts_and_marts_as_its_own_account(
+    hosting: str, token: str, tmp_path: Path
+) -> None:
+    steps = read(GITHUB / "workflows" / "deploy.yaml")["jobs"]["deploy"]["steps"]
+    assert steps[-1]["name"] == "Publish the contracts and marts"
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, body in STUBS.items():
+        (programs / name).write_text(f"#!/bin/bash\n{body}\n")
+        (programs / name).chmod(0o755)
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "HOSTING": hosting,
+        "RUNNER_TEMP": str(tmp_path),
+    }
+    run_as_github_does = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+    said = subprocess.run(
+        [*run_as_github_does, steps[-1]["run"]],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert said.stdout == f"::add-mask::{token}\n"
+    assert (tmp_path / "published").read_text().splitlines() == [
+        f"https://api.example {token} contract publish contracts/",
+        f"https://api.example {token} mart publish contracts/marts/",
+    ]
+    asked = (tmp_path / "asked").read_text()
+    assert "account=publisher@demo.example" in asked
+    if hosting == "tokens":
+        assert "--audiences=https://api.example --include-email" in asked
+    else:
+        claims = json.loads((tmp_path / "claims").read_text())
+        assert claims["iss"] == claims["sub"] == "publisher@demo.example"
+        assert claims["aud"] == "https://api.example/*"
+        assert 0 < claims["exp"] - claims["iat"] <= 3600
+
+
+def test_every_output_that_the_deployment_asks_for_is_one() -> None:
+    outputs = re.findall(r'^output "(\w+)"', (ROOT / "infra" / "outputs.tf").read_text(), re.M)
+    text = (GITHUB / "workflows" / "deploy.yaml").read_text()
+    assert set(re.findall(r"output -raw (\w+)", text)) <= set(outputs)
 
 
 def test_terraform_is_the_one_that_is_pinned() -> None:
