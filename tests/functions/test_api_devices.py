@@ -95,6 +95,22 @@ def test_gaps_and_batches_say_exactly_what_came(device: FieldDevice, api: FlaskC
     assert whole["landed"] == 9
 
 
+def test_provisioning_again_with_its_key_makes_one_device_and_a_code_that_works(
+    cloud: Cloud, api: FlaskClient
+) -> None:
+    sent = {"id": "station-0009", "name": "On the roof"}
+    path, key = "/api/devices", {"Idempotency-Key": "one"}
+    first = api.post(path, json=sent, headers=key)
+    again = api.post(path, json=sent, headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    problem(api.post(path, json=sent), 409, "device_exists")
+    problem(api.post(path, json=sent, headers={"Idempotency-Key": "two"}), 409, "device_exists")
+    assert again.json is not None
+    field = FieldDevice(cloud, Signer("station-0009", EDGE_URL))
+    assert enroll(field, again.json["claim_code"]).status_code == 200
+    problem(api.post(path, json=sent, headers=key), 409, "device_exists")
+
+
 def test_what_a_device_gave_up_is_told_as_well(device: FieldDevice, api: FlaskClient) -> None:
     gap = reading(device.id, 2, kind="gap", gap_epoch=EPOCH, gap_first=2, gap_last=4, reason="cap")
     rows = [reading(device.id, seq) for seq in (1, 5)]

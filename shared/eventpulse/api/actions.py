@@ -3,7 +3,8 @@
 An Idempotency-Key belongs to the caller who sends it. What was answered is kept in the action's
 stream and answered again; what was refused or faulted changed nothing, so the same key may try
 again. Answers that hold a secret, or that cost nothing to make again, are not kept
-(`Endpoint.keeps_answer`): their handlers give the same answer to the same key themselves.
+(`Endpoint.keeps_answer`): their handlers come to the same end for the same key, with a new
+secret or address in place of the one before.
 """
 
 from __future__ import annotations

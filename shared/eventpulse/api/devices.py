@@ -57,7 +57,8 @@ def post_device(call: Call) -> ClaimCodeAnswer:
     config = DeviceConfig(
         heartbeat_seconds=wanted.heartbeat_seconds, seal_seconds=wanted.seal_seconds
     )
-    return _show_code(create_device(call.platform, wanted.id, wanted.name, config))
+    made = create_device(call.platform, wanted.id, wanted.name, config, action=call.action)
+    return _show_code(made)
 
 
 def get_device(call: Call) -> DeviceAnswer:
