@@ -110,6 +110,20 @@ def test_a_started_backfill_replays_everything_under_the_current_contract(
     assert (replay["state"], replay["contract_version"]) == ("loaded", "2.0.0")
 
 
+def test_a_deleted_table_is_rebuilt_from_raw(
+    cloud: Cloud, api: FlaskClient, ingested: list[str]
+) -> None:
+    before = rows(cloud)
+    assert len(before) == 6
+    cloud.platform.warehouse.drop_dataset("orders")
+    backfill_id = request(api, check=False, force=True)
+    run_all(cloud)
+    decide(api, backfill_id, "start")
+    run_all(cloud)
+    assert get(api, f"/api/backfills/{backfill_id}")["outcomes"] == {"loaded": 3}
+    assert rows(cloud) == before
+
+
 def test_what_the_current_contract_has_judged_is_left_alone_unless_forced(
     cloud: Cloud, api: FlaskClient, ingested: list[str]
 ) -> None:
