@@ -24,6 +24,8 @@ from tests.browser.field_device import FieldDevice  # noqa: E402
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or "chromium"
 DEVICE = "greenhouse-01"
+PATIENCE_MS = 60_000.0
+"""How long a browser may take for anything, on a machine however busy."""
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -84,6 +86,7 @@ def _upload(user: StackUser, name: str, content: bytes) -> str:
 def chromium() -> Iterator[playwright.Browser]:
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        playwright.expect.set_options(timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -94,6 +97,7 @@ def dashboard(seeded: Seeded, chromium: playwright.Browser) -> Iterator[Dashboar
     context = chromium.new_context(
         viewport={"width": 1280, "height": 900}, timezone_id="Europe/Prague", locale="en-GB"
     )
+    context.set_default_timeout(PATIENCE_MS)
     dashboard = Dashboard(context.new_page(), seeded)
     dashboard.sign_in()
     yield dashboard

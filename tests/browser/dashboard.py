@@ -135,8 +135,8 @@ class Dashboard:
     def settle(self) -> None:
         """Until the page shows what it has to show."""
         expect(self.heading).to_be_visible()
-        expect(self.page.get_by_text("Loading…")).to_have_count(0, timeout=20_000)
-        expect(self.page.locator(".fading")).to_have_count(0, timeout=20_000)
+        expect(self.page.get_by_text("Loading…")).to_have_count(0)
+        expect(self.page.locator(".fading")).to_have_count(0)
 
     def open_in_turn(self, path: str) -> dict[str, float]:
         """The layout's shift when the answers of one of the API's paths come after all others: for

@@ -121,4 +121,4 @@ def test_five_thousand_ingestions_are_listed_as_fast_as_fifty(
     expect(page).to_have_url(re.compile("cursor="))
     page.get_by_role("searchbox", name="Text").fill("crowd-04321")
     page.get_by_role("searchbox", name="Text").press("Enter")
-    expect(page.get_by_role("link", name="crowd/crowd-04321.csv")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("link", name="crowd/crowd-04321.csv")).to_be_visible()

@@ -49,12 +49,12 @@ def test_a_file_goes_from_the_desk_to_the_published_mart(
     page.get_by_role("main").get_by_label("Dataset").select_option("weather")
     page.get_by_label("Drop files here, or choose them").set_input_files(file)
     upload = page.get_by_role("list", name="Uploads").get_by_role("listitem").first
-    expect(upload).to_contain_text("50 rows read, 48 accepted, 2 refused", timeout=30_000)
+    expect(upload).to_contain_text("50 rows read, 48 accepted, 2 refused")
     expect(upload).to_contain_text("temp='cold' is not a number")
     expect(upload).to_contain_text("origin='BOS' is not one of the allowed values")
     upload.get_by_role("link", name="Open the ingestion").click()
     expect(dashboard.heading).to_have_text("weather/new-year.csv")
-    expect(page.get_by_text("loaded", exact=True).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("loaded", exact=True).first).to_be_visible()
     dashboard.seeded.user.await_marts()
     dashboard.open("/marts/weather_daily")
     assert _count_rows(dashboard) == before + 2
@@ -73,7 +73,7 @@ def test_a_name_that_exists_is_uploaded_under_another(dashboard: Dashboard, tmp_
     page.get_by_label("Drop files here, or choose them").set_input_files(file)
     expect(page.get_by_role("alert")).to_contain_text("A raw object of this name exists")
     page.get_by_role("button", name="Upload it as weather/2013-q1-").click()
-    expect(page.get_by_text("50 rows read")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("50 rows read")).to_be_visible()
 
 
 def test_a_replay_opens_its_own_page_and_takes_the_place(
@@ -87,9 +87,9 @@ def test_a_replay_opens_its_own_page_and_takes_the_place(
     expect(dashboard.heading).to_be_focused()
     about = page.locator("dl.facts")
     expect(about).to_contain_text("Replay of")
-    expect(page.get_by_text("loaded", exact=True).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("loaded", exact=True).first).to_be_visible()
     about.get_by_role("link", name=first[:8]).click()
-    expect(page.get_by_text("replaced", exact=True).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("replaced", exact=True).first).to_be_visible()
 
 
 def test_a_retraction_is_asked_about_first(dashboard: Dashboard, seeded: Seeded) -> None:
@@ -102,7 +102,7 @@ def test_a_retraction_is_asked_about_first(dashboard: Dashboard, seeded: Seeded)
     expect(dialog).to_be_hidden()
     page.get_by_role("button", name="Retract").click()
     dialog.get_by_role("button", name="Retract").click()
-    expect(page.get_by_text("retracted", exact=True).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("retracted", exact=True).first).to_be_visible()
     page.get_by_role("link", name="Audit").first.click()
     actions = page.get_by_role("table")
     expect(actions).to_contain_text("retract")
@@ -197,13 +197,13 @@ def test_refused_rows_are_mended_in_place_with_the_keyboard_until_they_are_loade
     expect(page.get_by_text("3 cells changed in 2 rows")).to_be_visible()
     page.get_by_role("button", name="Send 2 rows again").press("Enter")
     sent = page.get_by_role("list", name="Mended and sent again")
-    expect(sent).to_contain_text("1 accepted, 1 refused", timeout=30_000)
+    expect(sent).to_contain_text("1 accepted, 1 refused")
     assert dashboard.find_violations() == []
     dashboard.shoot("mended")
     sent.get_by_role("link", name="Mend the rest").click()
     page.get_by_label("origin of record 2").fill("LGA")
     page.get_by_role("button", name="Send 1 row again").click()
-    expect(sent).to_contain_text("1 accepted, 0 refused", timeout=30_000)
+    expect(sent).to_contain_text("1 accepted, 0 refused")
     sent.get_by_role("link", name="Open the ingestion").click()
     expect(page.locator("dl.facts")).to_contain_text("Mended rows of")
     expect(page.get_by_text("loaded", exact=True).first).to_be_visible()
@@ -229,7 +229,7 @@ def test_refused_rows_are_mended_in_the_workbook(
     expect(page.get_by_role("alert")).to_contain_text("not the workbook of the refused rows")
     drop.set_input_files(mended)
     sent = page.get_by_role("list", name="Mended and sent again")
-    expect(sent).to_contain_text("2 accepted, 0 refused", timeout=30_000)
+    expect(sent).to_contain_text("2 accepted, 0 refused")
 
 
 # --- Getting about -------------------------------------------------------------------------------
@@ -371,9 +371,7 @@ def test_a_stack_that_is_gone_is_told_as_such(dashboard: Dashboard) -> None:
     page = dashboard.page
     page.route("**/api/**", lambda route: route.abort())
     page.get_by_role("link", name="Audit", exact=True).first.click()
-    expect(page.get_by_role("alert").first).to_contain_text(
-        "The API does not answer", timeout=15_000
-    )
+    expect(page.get_by_role("alert").first).to_contain_text("The API does not answer")
 
 
 def test_an_ingestion_that_does_not_exist_says_so(dashboard: Dashboard) -> None:

@@ -11,7 +11,6 @@ import http.client
 import os
 import re
 import secrets
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -65,33 +64,32 @@ class Served:
 @contextmanager
 def serve(function: str, folder: Path, environment: dict[str, str]) -> Iterator[Served]:
     python = install(function, folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = folder / f"{function}.log"
     command = [str(python), "-m", "functions_framework", f"--target={function}"]
-    command += [f"--source={DIST / function / 'main.py'}", "--host=127.0.0.1", f"--port={port}"]
+    command += [f"--source={DIST / function / 'main.py'}", "--host=127.0.0.1", "--port=0"]
+    told = {"PYTHONPROFILEIMPORTTIME": "1", "GUNICORN_LOG_LEVEL": "info"}
     with (
         log.open("wb") as output,
         subprocess.Popen(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**environment, "PYTHONPROFILEIMPORTTIME": "1"},
+            env={**environment, **told},
             cwd=folder,
         ) as process,
     ):
         try:
-            wait_until(lambda: _listens(port) or process.poll() is not None, "it hangs")
+            wait_until(lambda: _find_url(log) or process.poll() is not None, "it hangs")
             assert process.poll() is None, log.read_text()[-2000:]
-            yield Served(f"http://127.0.0.1:{port}", log)
+            yield Served(_find_url(log), log)
         finally:
             process.terminate()
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+def _find_url(log: Path) -> str:
+    """Where gunicorn says that it listens; empty until it does."""
+    listening = re.search(r"Listening at: (\S+)", log.read_text())
+    return listening[1] if listening else ""
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +139,8 @@ def _run_through(
         stack.enter_context(FinalizeDelivery(folder / "objects", urls["land"], authorization))
         with platform.objects.write("raw", "sales/one.csv") as sink:
             sink.write(write_sales([(1, "a", 1, "2026-01-01"), (2, "b", 2, "")]))
-        wait_until(lambda: _mart_rows(platform) == 2, "the mart was not built")
+        # Five functions start for it, each with all that it imports.
+        wait_until(lambda: _mart_rows(platform) == 2, "the mart was not built", seconds=300)
         (head,) = platform.log.query(query_ingestions(), limit=2).heads
         assert head.projection["state"] == "loaded"
         call(f"{urls['sweep']}/", authorization, b"{}")
