@@ -111,8 +111,8 @@ class _Surveyor:
 
     def _try_formats(self, texts: pa.Array) -> None:
         if self._formats is None:
-            some = pc.unique(texts[:50])
-            self._formats = [each for each in DATE_FORMATS if _reads_all(each, some)]
+            some = pc.utf8_trim_whitespace(pc.unique(texts[:50]))
+            self._formats = [each for each in DATE_FORMATS if _has_form(each, some)]
         for each in list(self._formats):
             if _reads_all(each, texts):
                 self.column.formats[each] = self.column.cells
@@ -129,6 +129,12 @@ def _count_texts(text: pa.Array) -> tuple[pa.Array, Counts]:
     counts = np.bincount(places, minlength=len(text.dictionary))
     there = counts > 0
     return text.dictionary.filter(there), counts[there]
+
+
+def _has_form(declared: str, text: pa.Array) -> bool:
+    """Whether each has the format's form, though perhaps of no real day: a cheap look at first."""
+    read = pc.strptime(text, format=declared, unit="us", error_is_null=True)
+    return bool(read.null_count == text.null_count)
 
 
 def _reads_all(declared: str, text: pa.Array) -> bool:

@@ -9,6 +9,7 @@ import pkgutil
 import types
 import typing
 import uuid
+from functools import cache
 from typing import Any
 
 import attr
@@ -66,13 +67,18 @@ def rebuild(wanted: Any, value: Any, at: str = "event") -> Any:
     return value
 
 
+@cache
+def hints_of(wanted: type) -> dict[str, Any]:
+    return typing.get_type_hints(wanted)
+
+
 def _rebuild_class(wanted: type, value: Any, at: str) -> Any:
     assert isinstance(value, dict), at
     if issubclass(wanted, facet_v2.BaseFacet):
         actual = FACETS[value["_schemaURL"]]
         assert issubclass(actual, wanted), f"{at} is no {wanted.__name__}"
         wanted = actual
-    hints = typing.get_type_hints(wanted)
+    hints = hints_of(wanted)
     known = {each.name: each for each in attr.fields(typing.cast("Any", wanted))}
     assert not value.keys() - known.keys(), f"{at} has unknown keys"
     arguments = {
