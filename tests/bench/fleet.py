@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 from eventpulse.fleet.batches import Batch
 from eventpulse.fleet.devices import DeviceKey, offline_time
+from eventpulse.local.gateway import API, FUNCTIONS
 from eventpulse.pipeline.registry import publish_contract
 from eventpulse.pipeline.streams import Changes
 from eventpulse.platform import Platform
@@ -45,10 +46,10 @@ import functions_framework
 
 
 @functions_framework.http
-def sweep(request: flask.Request) -> str:
+def {name}(request: flask.Request) -> str:
     return "hello"
 """
-"""Served under a name that the gateway knows."""
+"""Served under the names that the gateway knows."""
 
 CLIENTS = 16
 CROWD = 200
@@ -81,8 +82,9 @@ def one_instance(folder: Path, database: str) -> Iterator[Instance]:
     functions = folder / "functions"
     functions.mkdir()
     (functions / "devices").symlink_to(ROOT / "functions" / "devices")
-    (functions / "sweep").mkdir()
-    (functions / "sweep" / "main.py").write_text(HELLO)
+    for name in (API, *FUNCTIONS):
+        (functions / name).mkdir()
+        (functions / name / "main.py").write_text(HELLO.format(name=name))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)

@@ -8,8 +8,9 @@
 
 Functions are called with POST alone, so that a GET of /marts is the dashboard's page of that name.
 
-The functions are the very main.py files that are deployed, each through functions-framework and
-made when its first request comes, so that a worker only imports what it serves.
+The functions are the very main.py files that are deployed, each through functions-framework. They
+are made before the workers are forked: these share what was imported, and one that takes the place
+of a killed one serves at once.
 
 `python -m eventpulse.local.gateway --fd N --functions DIR` serves on a listening socket that the
 parent holds: while workers are restarted, and when this very process is, callers wait and are not
@@ -33,6 +34,7 @@ from werkzeug.exceptions import NotFound
 from eventpulse.local.leash import die_with_parent
 from eventpulse.settings import Settings, read_settings
 from eventpulse.site import Site
+from eventpulse.wiring import WiredPlatform
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -55,14 +57,21 @@ class Gateway:
     """The WSGI application: picks by the first part of the path."""
 
     def __init__(self, functions: Path, site: Path | None, settings: Settings) -> None:
-        self._stripped: dict[str, WSGIApplication] = {
-            name: Lazy(partial(make_function, functions, name)) for name in FUNCTIONS
-        }
+        self._settings = settings
+        self._stripped = {name: Lazy(partial(make_function, functions, name)) for name in FUNCTIONS}
         if settings.objects.startswith("file:"):
             self._stripped[OBJECTS] = Lazy(partial(make_receiver, settings))
-        self._api: WSGIApplication = Lazy(partial(make_function, functions, API))
-        self._devices: WSGIApplication = Lazy(partial(make_function, functions, DEVICES))
+        self._api = Lazy(partial(make_function, functions, API))
+        self._devices = Lazy(partial(make_function, functions, DEVICES))
         self._site: WSGIApplication = Site(site)
+
+    def load(self) -> None:
+        """Make every function, and import the adapters; nothing connects. Raises SettingInvalid."""
+        for function in (self._api, self._devices, *map(self._stripped.__getitem__, FUNCTIONS)):
+            function.load()
+        platform = WiredPlatform(self._settings)
+        for port in ("objects", "log", "tasks", "warehouse"):
+            getattr(platform, port)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
@@ -82,7 +91,7 @@ class Gateway:
 
 
 class Lazy:
-    """A WSGI application that is made when its first request comes, once."""
+    """A WSGI application that is made once: by `load`, or when its first request comes."""
 
     def __init__(self, make: Callable[[], WSGIApplication]) -> None:
         self._make = make
@@ -92,10 +101,12 @@ class Lazy:
     def _made(self) -> WSGIApplication:
         return self._make()
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def load(self) -> WSGIApplication:
         with self._making:
-            application = self._made
-        return application(environ, start_response)
+            return self._made
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self.load()(environ, start_response)
 
 
 _create = threading.Lock()
@@ -115,7 +126,6 @@ def make_receiver(settings: Settings) -> WSGIApplication:
     """What signed uploads into the file store are sent to."""
     from eventpulse.adapters.objects_file import FileObjectStore
     from eventpulse.adapters.uploads_file import UploadApp
-    from eventpulse.wiring import WiredPlatform
 
     store = WiredPlatform(settings).objects
     if not isinstance(store, FileObjectStore):
@@ -170,6 +180,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     given = parser.parse_args()
     gateway = Gateway(given.functions, given.site, read_settings())
+    gateway.load()
     serve(gateway, given.fd, given.workers, given.threads)
 
 
