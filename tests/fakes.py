@@ -14,6 +14,7 @@ from functools import cmp_to_key
 from typing import Any
 
 from eventpulse.adapters.log_values import (
+    Scalar,
     decode_cursor,
     decode_json,
     encode_commit,
@@ -125,16 +126,12 @@ class MemoryEventLog:
         return sorted(found, key=cmp_to_key(compare_heads))
 
 
-Position = tuple[Sequence[str | None], str]
+Position = tuple[Sequence[Scalar], str]
 
 
 def _position(query: Query, head: Head) -> Position:
     fields = queryable_fields(head.projection)
-    return [_text(fields.get(name)) for name, _ in query.order_by], head.stream
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return [fields.get(name) for name, _ in query.order_by], head.stream
 
 
 def _compare_positions(query: Query) -> Callable[[Position, Position], int]:
@@ -143,13 +140,19 @@ def _compare_positions(query: Query) -> Callable[[Position, Position], int]:
 
     def compare(a: Position, b: Position) -> int:
         for one, other, way in zip([*a[0], a[1]], [*b[0], b[1]], ways, strict=True):
-            left, right = (b"", b"=")[one is not None], (b"", b"=")[other is not None]
-            left, right = left + (one or "").encode(), right + (other or "").encode()
+            left, right = _rank(one), _rank(other)
             if left != right:
                 return 1 if (left > right) == (way == "asc") else -1
         return 0
 
     return compare
+
+
+def _rank(value: Scalar) -> tuple[int, Any]:
+    """None, booleans, integers, strings by their bytes."""
+    if isinstance(value, str):
+        return 3, value.encode()
+    return (0, 0) if value is None else (1 if isinstance(value, bool) else 2, value)
 
 
 def _matches(query: Query, head: Head) -> bool:

@@ -219,11 +219,11 @@ Operator = Literal["==", "in", "<", "<=", ">", ">="]
 class Query:
     """Projections of one kind of stream, by top-level fields of the projection.
 
-    Filters with `==` and `in` compare strings, integers, booleans or None; ranges and order
-    compare strings only (times are ISO 8601 UTC with six decimals, so that text order is time
-    order), by their UTF-8 bytes. Every queried field is present in every projection of the kind;
-    a range never matches None, and None sorts first. The stream's name breaks ties, in the
-    direction of the last ordered field.
+    Filters with `==` and `in` compare strings, integers, booleans or None; ranges compare strings
+    only (times are ISO 8601 UTC with six decimals, so that text order is time order), by their
+    UTF-8 bytes, and are on ordered fields. Order is None, false, true, integers, strings. Every
+    queried field is present in every projection of the kind; a range never matches None. The
+    stream's name breaks ties, in the direction of the last ordered field.
     """
 
     kind: str

@@ -42,6 +42,19 @@ QUERIES: dict[str, Query] = {
         (("run", "==", ""), ("created", ">", ""), ("created", "<=", "")),
         (("created", "desc"), ("path", "asc")),
     ),
+    "largest": Query(KIND, (("run", "==", ""),), (("size", "desc"), ("created", "desc"))),
+    "smallest_within": Query(
+        KIND,
+        (("run", "==", ""), ("created", ">=", ""), ("created", "<", "")),
+        (("size", "asc"), ("created", "asc")),
+    ),
+    "largest_by_states": Query(
+        KIND, (("run", "==", ""), ("state", "in", [])), (("size", "desc"), ("created", "desc"))
+    ),
+    # Never asked: with its index and that of `largest`, merged, `largest_by_states` needs no other.
+    "largest_of_state": Query(
+        KIND, (("state", "==", ""),), (("size", "desc"), ("created", "desc"))
+    ),
 }
 
 
@@ -91,8 +104,10 @@ def _compare(
     return 1 if (one.encode() > other.encode()) == (last == "asc") else -1
 
 
-def _rank(value: Json) -> tuple[bool, bytes]:
-    return value is not None, value.encode() if isinstance(value, str) else b""
+def _rank(value: Json) -> tuple[int, Any]:
+    if isinstance(value, str):
+        return 3, value.encode()
+    return (0, 0) if value is None else (1 if isinstance(value, bool) else 2, value)
 
 
 def walk(log: Any, query: Query, limit: int) -> list[str]:

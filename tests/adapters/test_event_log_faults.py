@@ -363,11 +363,38 @@ def test_postgres_has_an_index_for_each_declared_query(postgres_url: str, name: 
     assert len(rows) == 1
 
 
+def test_an_order_of_figures_has_one_index_for_all_filters(postgres_url: str) -> None:
+    """Each index costs every commit."""
+    order = QUERIES["largest"].order_by
+    filters = [(), (("state", "==", 1),), (("state", "==", 1), ("run", "==", "r"))]
+    queries = [Query(KIND, where, order) for where in filters]
+    log = PostgresEventLog(postgres_url, indexes=[*queries, QUERIES["newest"]])
+    sizes = {"a": 2, "b": 10, "c": 7}
+    appends = [
+        Append(
+            Head(f"probe/{name}", 0, {}),
+            [MADE],
+            {"run": "r", "state": size % 2, "size": size, "created": ""},
+        )
+        for name, size in sizes.items()
+    ]
+    assert log.commit(appends, at=NOW) is None
+    with psycopg.connect(postgres_url) as connection:
+        rows = connection.execute(
+            "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'streams\\_probe%'"
+        ).fetchall()
+    assert len(rows) == 2
+    assert [text for (text,) in rows if "'size'" in text and "'state'" not in text]
+    assert [head.stream for head in log.query(queries[1], limit=5).heads] == ["probe/c"]
+    log.close()
+
+
 ORDERED: dict[str, dict[str, list[str]]] = {
     "oldest": {},
     "newest": {},
     "mixed": {},
     "created_before": {"created": ["00500"]},
+    "largest": {},
 }
 
 
@@ -377,7 +404,7 @@ def test_postgres_reads_a_page_from_its_index(postgres_url: str, name: str) -> N
     for start in range(0, 1000, 200):
         projection: dict[str, Json] = {"run": "r", "created": f"{start:05}", "path": "", "state": 1}
         appends = [
-            Append(Head(f"probe/{start + number}", 0, {}), [MADE], projection)
+            Append(Head(f"probe/{start + number}", 0, {}), [MADE], {**projection, "size": number})
             for number in range(200)
         ]
         assert log.commit(appends, at=NOW) is None
@@ -418,6 +445,21 @@ def test_an_index_is_required_beyond_one_field_only() -> None:
             {"fieldPath": "fields.c", "order": "DESCENDING"},
         ],
     }
+
+
+def test_an_index_that_others_stand_in_for_is_not_declared() -> None:
+    """Firestore merges indexes that each hold one of the equal fields and the whole order."""
+    newest, alone = (("c", "desc"),), [(("a", "==", 1),), (("b", "==", 1),)]
+    one, other = (Query(KIND, where, newest) for where in alone)
+    both = Query(KIND, (*one.where, *other.where), newest)
+    oldest = Query(KIND, both.where, (("c", "asc"),))
+
+    def declared(*queries: Query) -> list[object]:
+        return list(index_file(queries, [KIND])["indexes"])
+
+    assert declared(one, both, other) == [required_index(one), required_index(other)]
+    assert declared(one, both) == [required_index(one), required_index(both)]
+    assert declared(one, other, oldest)[2:] == [required_index(oldest)]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from eventpulse.adapters.log_values import (
     encode_commit,
     encode_cursor,
     encode_json,
+    equal_fields,
     escape_text,
     hash_claim,
     new_writer,
@@ -170,7 +171,7 @@ class FirestoreEventLog:
         normal = normalise_query(query)
         if normal is None:
             return Page([], None)
-        asked = self._make_query(normal).limit(limit + 1)
+        asked = self.make_query(normal).limit(limit + 1)
         if position is not None:
             values, stream = position
             asked = asked.start_after([*values, self._stream(stream)])
@@ -184,7 +185,7 @@ class FirestoreEventLog:
         normal = normalise_query(query)
         if normal is None:
             return 0
-        asked = self._make_query(normal).count()
+        asked = self.make_query(normal).count()
 
         def work() -> int:
             return int(asked.get(retry=_ONCE, timeout=_ATTEMPT_SECONDS)[0][0].value)
@@ -262,7 +263,8 @@ class FirestoreEventLog:
             operation, lambda: list(query.stream(retry=_ONCE, timeout=_ATTEMPT_SECONDS))
         )
 
-    def _make_query(self, query: Query) -> Any:
+    def make_query(self, query: Query) -> Any:
+        """The client's query for a normalised one."""
         asked: Any = self._client.collection(*self._root, query.kind)
         for name, operator, value in query.where:
             asked = asked.where(filter=_make_filter(f"{FIELDS}.{name}", operator, value))
@@ -326,12 +328,12 @@ def _make_filter(path: str, operator: str, value: Json) -> Any:
 
 
 def required_index(query: Query) -> dict[str, Any] | None:
-    """The composite index that a query needs, as in `firestore.indexes.json`; None for none.
+    """The composite index that serves a query alone, as in `firestore.indexes.json`; None for none.
 
     Filters on equality alone, and one ordered field alone, are served by the automatic indexes.
     The values of the query do not matter.
     """
-    equal = sorted({name for name, operator, _ in query.where if operator in ("==", "in")})
+    equal = equal_fields(query)
     if not query.order_by or len(equal) + len(query.order_by) < 2:
         return None
     fields = [(name, "asc") for name in equal] + [*query.order_by]
@@ -345,14 +347,29 @@ def required_index(query: Query) -> dict[str, Any] | None:
 
 
 def index_file(queries: Iterable[Query], kinds: Iterable[str]) -> dict[str, Any]:
-    """What `firestore.indexes.json` holds for these queries over these kinds of streams."""
-    needed = [index for index in map(required_index, queries) if index is not None]
+    """What `firestore.indexes.json` holds for these queries over these kinds of streams.
+
+    Firestore merges indexes that each hold some of a query's equal fields and end in its whole
+    order. A query whose equal fields each have such an index, because others need it, gets none:
+    so a list with any mix of filters takes one index a filter and order, not one a mix.
+    """
+    needed = {_form(query): required_index(query) for query in queries}
     unindexed = dict(_UNINDEXED) | {kind: _UNINDEXED_STREAM for kind in sorted(set(kinds))}
     return {
-        "indexes": [index for i, index in enumerate(needed) if index not in needed[:i]],
+        "indexes": [
+            index
+            for (kind, equal, order), index in needed.items()
+            if index is not None
+            and not (len(equal) > 1 and all((kind, (one,), order) in needed for one in equal))
+        ],
         "fieldOverrides": [
             {"collectionGroup": collection, "fieldPath": field, "indexes": []}
             for collection, fields in unindexed.items()
             for field in fields
         ],
     }
+
+
+def _form(query: Query) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """What an index depends on: the kind, the fields that are compared for equality, the order."""
+    return query.kind, tuple(equal_fields(query)), query.order_by

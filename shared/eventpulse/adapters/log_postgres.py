@@ -29,10 +29,12 @@ from psycopg.types.json import Jsonb
 
 from eventpulse.adapters.log_values import (
     REMEMBERED_WRITERS,
+    Scalar,
     decode_cursor,
     encode_commit,
     encode_cursor,
     encode_json,
+    equal_fields,
     escape_text,
     hash_claim,
     new_writer,
@@ -142,11 +144,13 @@ class PostgresEventLog:
     """The log behind a `postgresql://` URL; tables are made on first use.
 
     `indexes` are templates of the queries that will be asked (their values do not matter): each
-    gets an expression index, so that a page costs its own rows and not the kind's.
+    gets an expression index, so that a page costs its own rows and not the kind's. But every index
+    costs every commit, so that an order of several fields, if it is asked for without filters too,
+    gets that one index: with filters, it is followed and passes over rows.
     """
 
     def __init__(self, url: str, *, indexes: Iterable[Query] = (), patience: float = 30.0) -> None:
-        self._indexes = tuple(indexes)
+        self._indexes = _leave_out_filtered(indexes)
         self._database = Database(url, SCHEMA, prepare=self._create_indexes, patience=patience)
 
     def close(self) -> None:
@@ -369,7 +373,7 @@ def _readable(key: str) -> str:
 
 
 def make_select(
-    query: Query, position: tuple[Sequence[str | None], str] | None, limit: int
+    query: Query, position: tuple[Sequence[Scalar], str] | None, limit: int
 ) -> tuple[sql.Composed, list[Any]]:
     """The statement of a page of a normalised query after a position, and its values."""
     where, values = _make_where(query)
@@ -400,12 +404,12 @@ def _make_where(query: Query) -> tuple[sql.Composed, list[Any]]:
             conditions.append(key + sql.SQL(" " + operator + " %s"))
             values.append(_key_of(str(value)))
             if operator in ("<", "<="):
-                conditions.append(key + sql.SQL(" > ''"))  # a range never matches null
+                conditions.append(key + sql.SQL(" >= '='"))  # a range matches strings only
     return sql.SQL(" AND ").join(conditions), values
 
 
 def _make_position(
-    query: Query, fields: Sequence[str | None], stream: str
+    query: Query, fields: Sequence[Scalar], stream: str
 ) -> tuple[sql.Composable, list[Any]]:
     """The condition `after the cursor`, nested from the last column outwards."""
     keys = [*map(_key_of, fields), escape_text(stream)]
@@ -440,23 +444,45 @@ def _field(name: str) -> sql.Composed:
 
 
 def _order_key(name: str) -> sql.Composed:
-    """A field's text with a mark before it, and nothing for null: null then sorts first."""
-    return sql.SQL("""(coalesce('=' || (fields ->> {}), '') COLLATE "C")""").format(
-        sql.Literal(name)
-    )
+    """A field's value as text that sorts as all values do, by the mark before it: nothing for
+    null, then `!` for booleans, `#` for integers (counted from the least, in 20 digits) and `=` for
+    strings. See `_key_of`."""
+    return sql.SQL(
+        """(coalesce(CASE jsonb_typeof(fields -> {0})
+            WHEN 'number' THEN '#' || lpad(((fields ->> {0})::numeric + {1})::text, 20, '0')
+            WHEN 'boolean' THEN '!' || (fields ->> {0})
+            ELSE '=' || (fields ->> {0}) END, '') COLLATE "C")"""
+    ).format(sql.Literal(name), sql.Literal(_LEAST))
 
 
-def _key_of(value: str | None) -> str:
-    return "" if value is None else "=" + escape_text(value)
+_LEAST = 2**63
+
+
+def _key_of(value: Scalar) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "!true" if value else "!false"
+    return "=" + escape_text(value) if isinstance(value, str) else f"#{value + _LEAST:020}"
+
+
+def _leave_out_filtered(queries: Iterable[Query]) -> list[Query]:
+    """Those of the queries that an index is made for."""
+    given = list(queries)
+    orders = {
+        (each.kind, each.order_by)
+        for each in given
+        if len(each.order_by) > 1 and not equal_fields(each)
+    }
+    return [e for e in given if (e.kind, e.order_by) not in orders or not equal_fields(e)]
 
 
 def _make_index(query: Query) -> tuple[str, sql.Composed]:
     """Name and definition of the index that answers queries of this form."""
-    equal = sorted({name for name, operator, _ in query.where if operator in ("==", "in")})
     ordered = _order_columns(query)
     if all(way == "desc" for _, way in ordered):  # an index is read backwards as well
         ordered = [(expression, "asc") for expression, _ in ordered]
-    columns = [_field(name) for name in equal]
+    columns = [_field(name) for name in equal_fields(query)]
     columns += [_order(expression, way) for expression, way in ordered]
     definition = sql.SQL("({}) WHERE kind = {}").format(
         sql.SQL(", ").join(columns), sql.Literal(query.kind)

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 from eventpulse.errors import RequestRefused
 from eventpulse.ports import Append, Claim, Head, Json, Query
@@ -44,6 +44,9 @@ _WORD = re.compile(r"[a-z][a-z0-9_]*")
 _ESCAPES = {0: "\x01\x01", 1: "\x01\x02"}
 _INT64 = range(-(2**63), 2**63)
 _RANGES = ("<", "<=", ">", ">=")
+
+Scalar: TypeAlias = "str | int | bool | None"
+"""What filters and orders compare."""
 
 # --- Streams and documents -----------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ def decode_json(text: str) -> dict[str, Any]:
     return document
 
 
-def queryable_fields(projection: Mapping[str, Json]) -> dict[str, str | int | bool | None]:
+def queryable_fields(projection: Mapping[str, Json]) -> dict[str, Scalar]:
     """The part of a projection that filters and orders can see."""
     return {
         name: value if _is_queryable(value) else None
@@ -157,7 +160,7 @@ def _fits(text: str, limit: int) -> bool:
         return False
 
 
-def _is_queryable(value: Json) -> TypeGuard[str | int | bool | None]:
+def _is_queryable(value: Json) -> TypeGuard[Scalar]:
     if isinstance(value, str):
         return _fits(value, MAX_QUERYABLE_BYTES)
     return value is None or isinstance(value, bool) or (isinstance(value, int) and value in _INT64)
@@ -187,6 +190,11 @@ def normalise_query(query: Query) -> Query | None:
     return Query(query.kind, tuple(where), query.order_by)
 
 
+def equal_fields(query: Query) -> list[str]:
+    """The fields that a query compares for equality, as far as an index cares."""
+    return sorted({name for name, operator, _ in query.where if operator in ("==", "in")})
+
+
 def _as_alternatives(operator: str, value: Json) -> list[Json]:
     """What may be equal, without what cannot be; `True` and `1` are two values."""
     values = value if operator == "in" and isinstance(value, list) else [value]
@@ -207,8 +215,8 @@ def _check_query(query: Query) -> None:
         if operator in _RANGES:
             if not isinstance(value, str):
                 problem = "ranges compare strings"
-            elif ordered[:1] != [name]:
-                problem = "a range is on the first ordered field only"
+            elif name not in ordered:
+                problem = "ranges are on ordered fields only"
         elif name in ordered:
             problem = "an ordered field is filtered by ranges only"
         elif operator == "in" and not isinstance(value, list):
@@ -234,7 +242,7 @@ def encode_cursor(query: Query, last: Head) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(query: Query, cursor: str) -> tuple[list[str | None], str]:
+def decode_cursor(query: Query, cursor: str) -> tuple[list[Scalar], str]:
     """The values of the ordered fields and the stream after which the next page begins.
 
     Raises RequestRefused (400, `invalid_cursor`) for anything but a cursor of this query.
@@ -245,7 +253,7 @@ def decode_cursor(query: Query, cursor: str) -> tuple[list[str | None], str]:
         fingerprint, values, stream = content
         if fingerprint != _fingerprint(query) or len(values) != len(query.order_by):
             raise ValueError("of another query")
-        if stream_kind(stream) != query.kind or not all(_is_position(value) for value in values):
+        if stream_kind(stream) != query.kind or not all(map(_is_queryable, values)):
             raise ValueError("not a position")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RequestRefused(
@@ -255,10 +263,6 @@ def decode_cursor(query: Query, cursor: str) -> tuple[list[str | None], str]:
             "The cursor does not belong to this query; start again without one.",
         ) from error
     return values, stream
-
-
-def _is_position(value: object) -> bool:
-    return value is None or (isinstance(value, str) and _fits(value, MAX_QUERYABLE_BYTES))
 
 
 def _fingerprint(query: Query) -> str:
