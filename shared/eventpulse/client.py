@@ -20,10 +20,10 @@ import mimetypes
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import requests
@@ -34,6 +34,8 @@ from eventpulse.errors import BackendUnavailable, RequestRefused
 from eventpulse.settings import Settings
 
 Answer = dict[str, Any]
+Asked: TypeAlias = "str | int | Sequence[str] | None"
+"""A query parameter: None is left out, of many values each is sent."""
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 FINISHED = frozenset({"loaded", "rejected", "failed", "duplicate", "retracted"})
@@ -115,8 +117,9 @@ class Client:
 
     # --- Ingestions ------------------------------------------------------------------------------
 
-    def list_ingestions(self, **filters: str | int | None) -> Answer:
-        """One page: `state`, `dataset`, `object`, `id_prefix`, `cursor`, `limit`."""
+    def list_ingestions(self, **filters: Asked) -> Answer:
+        """One page: `state`, `dataset`, `object`, `reason`, `not_state` and so on (each may be
+        many), `since`, `until`, `search`, `sort`, `id_prefix`, `cursor`, `limit`."""
         return self._get("/api/ingestions", **filters)
 
     def get_ingestion(self, ingestion_id: str) -> Answer:
@@ -351,7 +354,7 @@ class Client:
 
     # --- Anything --------------------------------------------------------------------------------
 
-    def get(self, path: str, **query: str | int | None) -> Answer:
+    def get(self, path: str, **query: Asked) -> Answer:
         """What an endpoint of the API answers, by its path."""
         return self._get(path, **query)
 
@@ -371,7 +374,7 @@ class Client:
 
     # --- Requests --------------------------------------------------------------------------------
 
-    def _get(self, path: str, **query: str | int | None) -> Answer:
+    def _get(self, path: str, **query: Asked) -> Answer:
         params = {name: value for name, value in query.items() if value is not None}
         return self._json(self._send("GET", path, params=params))
 

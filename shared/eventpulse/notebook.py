@@ -1,7 +1,7 @@
 """A stack in a notebook: what the API answers as pandas DataFrames, and a DataFrame ingested.
 
     ep = eventpulse.connect()
-    ep.ingestions(state="rejected")
+    ep.ingestions(state="rejected", not_reason="drift", sort="-rows_quarantined")
     ep.quarantine(ep.ingest(df, dataset="weather"))
 
 Times are UTC timestamps. pandas is imported when the first DataFrame is asked for.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from eventpulse.client import Client, find_stack
+from eventpulse.client import Asked, Client, find_stack
 from eventpulse.errors import RequestRefused
 from eventpulse.settings import read_settings
 
@@ -46,9 +46,11 @@ class Notebook:
 
     # --- Ingestions ------------------------------------------------------------------------------
 
-    def ingestions(self, *, most: int = 1000, **filters: str) -> pd.DataFrame:
-        """The newest ingestions, one a row: `state`, `dataset`, `reason`, `since`, `until`,
-        `search` and `object` filter them."""
+    def ingestions(self, *, most: int = 1000, **filters: str | Sequence[str]) -> pd.DataFrame:
+        """The newest ingestions, one a row: `state`, `dataset`, `reason`, `object`, `since`,
+        `until` and `search` filter them; `not_state`, `not_dataset`, `not_reason` and `not_object`
+        leave out one value or several; `sort` is `-seconds` for the slowest first, and likewise by
+        `rows_read`, `rows_quarantined` and `received_at`, without the `-` the other way round."""
         rows = self._pages("/api/ingestions", "ingestions", most, filters)
         return _frame(rows, times=("received_at", "updated_at", "finished_at"))
 
@@ -161,7 +163,9 @@ class Notebook:
     def _id(self, ingestion: str | Mapping[str, Any]) -> str:
         return self.client.resolve_id(ingestion if isinstance(ingestion, str) else ingestion["id"])
 
-    def _pages(self, path: str, rows: str, most: int, query: Mapping[str, str]) -> Iterator[Answer]:
+    def _pages(
+        self, path: str, rows: str, most: int, query: Mapping[str, Asked]
+    ) -> Iterator[Answer]:
         cursor: str | None = None
         left = most
         while left > 0:

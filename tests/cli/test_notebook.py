@@ -76,6 +76,8 @@ def test_what_the_stack_knows_comes_as_frames(
     orders, spend = ep.dataset("orders"), ep.mart("spend")
 
     assert list(ingestions["id"]) == [loaded["id"]]
+    assert list(ep.ingestions(sort="-seconds", not_state=["failed"])["id"]) == [loaded["id"]]
+    assert ep.ingestions(not_dataset="orders").empty
     assert isinstance(ingestions["received_at"].dtype, pd.DatetimeTZDtype)
     assert quality.set_index(["column", "rule"]).loc[("amount", "minimum"), "failed"] == 1
     assert set(ep.profile(loaded)["name"]) >= {"order_id", "amount"}

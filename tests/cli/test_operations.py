@@ -125,7 +125,9 @@ def test_what_failed_for_one_cause_is_replayed_at_once(stack: LocalStack, run: R
         (["mart", "list"], r"totals +table +built"),
         (["mart", "show", "totals"], "SUM"),
         (["contract", "changes", "orders", "1.0.0"], r"\+version: 2\.0\.0"),
-        (["ingestions", "--search", "A.CSV", "--oldest"], "orders/a.csv"),
+        (["ingestions", "--search", "A.CSV", "--reverse"], "orders/a.csv"),
+        (["ingestions", "--sort", "seconds", "--not-state", "failed"], r"a\.csv.* \d+\.\d s"),
+        (["counts", "--not-dataset", "weather", "--not-reason", "drift"], "loaded: 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -144,6 +146,26 @@ def test_every_overview_is_told(
     assert re.search(told, shown.out), shown.out
     assert raw.status == 0
     assert raw.json
+
+
+def test_what_is_left_out_is_not_listed(
+    stack: LocalStack, run: RunCommand, loaded: dict[str, Any]
+) -> None:
+    refused = stack.file("b.csv", b"order_id,amount\n1,1\n")
+    assert run("ingest", refused, "--dataset", "orders").status == 1
+
+    def listed(*options: str) -> list[str]:
+        ran = run("ingestions", *options, "--json")
+        return [each["object"] for each in ran.json["ingestions"]]
+
+    everything = ["orders/a.csv", "orders/b.csv"]
+    assert listed("--reverse") == everything
+    assert listed("--sort", "rows_read") == everything
+    assert listed("--not-state", "loaded", "--not-state", "duplicate") == ["orders/b.csv"]
+    assert listed("--not-reason", "drift") == ["orders/a.csv"]
+    assert listed("--not-object", "orders/b.csv", "--not-object", "c") == ["orders/a.csv"]
+    assert listed("--not-dataset", "orders") == []
+    assert run("failures", "--not-reason", "drift", "--json").json["groups"] == []
 
 
 def test_the_documents_of_an_ingestion_are_printed(

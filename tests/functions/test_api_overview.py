@@ -76,7 +76,7 @@ def test_a_search_goes_on_where_it_stopped(
     cloud: Cloud, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "_PAGE", 2)
-    monkeypatch.setattr(listing, "MOST_SEARCHED", 2)
+    monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
     made = ingest_some(cloud)
 
     pages, cursor = [], None

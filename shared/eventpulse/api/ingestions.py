@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 import flask
 
@@ -23,7 +22,7 @@ from eventpulse.pipeline.documents import ref_of
 from eventpulse.pipeline.streams import Changes
 from eventpulse.platform import Platform
 from eventpulse.ports import RowCounts
-from eventpulse.values import Document, format_time, parse_time
+from eventpulse.values import Document, format_time
 
 logger = logging.getLogger(__name__)
 
@@ -163,20 +162,13 @@ def _describe(
             "drift_uri": _uri(documented.drift),
             "lineage_uri": _uri(documented.lineage),
             "quarantine_uri": _uri(documented.quarantine),
-            "seconds": _duration(ingestion),
+            "seconds": None if ingestion.milliseconds is None else ingestion.milliseconds / 1000,
         }
     )
 
 
 def _uri(document: Document | None) -> str | None:
     return None if document is None else document.uri
-
-
-def _duration(ingestion: Ingestion) -> float | None:
-    if ingestion.finished_at is None:
-        return None
-    took = parse_time(ingestion.finished_at) - parse_time(ingestion.received_at)
-    return took / timedelta(seconds=1)
 
 
 def _send_document(call: Call, name: str, after: str) -> flask.Response:

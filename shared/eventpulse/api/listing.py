@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import timedelta
@@ -26,8 +26,9 @@ from eventpulse.platform import Platform
 from eventpulse.ports import Head, Query
 from eventpulse.values import format_time
 
-MOST_SEARCHED = 2000
-"""Ingestions that one request looks through for a text; the page then says where to go on."""
+MOST_LOOKED_AT = 2000
+"""Ingestions that one request looks through, where some are passed over; the page then says where
+to go on."""
 
 MOST_GROUPED = 5000
 FAILED_SINCE = timedelta(days=30)
@@ -37,12 +38,7 @@ _AT_ONCE = 8
 
 def list_ingestions(call: Call) -> IngestionPage:
     wanted: IngestionFilter = call.query
-    query = _query(wanted)
-    if wanted.search is None:
-        page = call.platform.log.query(query, limit=wanted.limit, cursor=wanted.cursor)
-        heads, cursor = list(page.heads), page.cursor
-    else:
-        heads, cursor = _search(call.platform, query, wanted)
+    heads, cursor = _collect(call.platform, _query(wanted), wanted)
     found = [Ingestion.model_validate(head.projection) for head in heads]
     return IngestionPage(ingestions=describe_ingestions(call.platform, found), next_cursor=cursor)
 
@@ -54,12 +50,18 @@ def _query(wanted: IngestionFilter) -> Query:
     return query_ingestions(
         state=wanted.state,
         reason=wanted.reason,
-        dataset=wanted.dataset,
+        dataset=_dataset(wanted),
         object_name=wanted.object,
         since=wanted.since,
         until=wanted.until,
-        oldest_first=wanted.sort == "received_at",
+        not_states=wanted.not_state,
+        not_reasons=wanted.not_reason,
+        sort=wanted.sort,
     )
+
+
+def _dataset(wanted: ReceivedFilter) -> str | Sequence[str] | None:
+    return () if wanted.dataset in wanted.not_dataset else wanted.dataset
 
 
 def _check_alone(wanted: IngestionFilter) -> None:
@@ -71,26 +73,36 @@ def _check_alone(wanted: IngestionFilter) -> None:
         )
 
 
-def _search(
+def _collect(
     platform: Platform, query: Query, wanted: IngestionFilter
 ) -> tuple[list[Head], str | None]:
-    """The heads that hold the text, and where the search ended unless there is nothing more."""
-    text = (wanted.search or "").casefold()
+    """The heads of a page, and where looking ended unless there is nothing more. What the query
+    cannot say is passed over, in pages that grow as long as little is found."""
     found: list[Head] = []
-    looked = 0
-    cursor = wanted.cursor
+    looked, size, cursor = 0, wanted.limit, wanted.cursor
     while True:
-        page = platform.log.query(query, limit=_PAGE, cursor=cursor)
+        page = platform.log.query(query, limit=size, cursor=cursor)
         for at, head in enumerate(page.heads, start=1):
-            if text in _searchable(head):
+            if _is_wanted(head, wanted):
                 found.append(head)
             if len(found) == wanted.limit:
                 more = page.cursor is not None or at < len(page.heads)
                 return found, encode_cursor(query, head) if more else None
-        looked += len(page.heads)
-        cursor = page.cursor
-        if cursor is None or looked >= MOST_SEARCHED:
+        looked, cursor = looked + len(page.heads), page.cursor
+        if cursor is None or looked >= MOST_LOOKED_AT:
             return found, cursor
+        size = min(2 * size, _PAGE, MOST_LOOKED_AT - looked)
+
+
+def _is_wanted(head: Head, wanted: IngestionFilter) -> bool:
+    if head.projection.get("object") in wanted.not_object or _is_left_out(head, wanted):
+        return False
+    return wanted.search is None or wanted.search.casefold() in _searchable(head)
+
+
+def _is_left_out(head: Head, wanted: ReceivedFilter) -> bool:
+    of = head.projection.get
+    return of("dataset") in wanted.not_dataset or of("reason") in wanted.not_reason
 
 
 def _searchable(head: Head) -> str:
@@ -106,15 +118,26 @@ def _searchable(head: Head) -> str:
 def count_ingestions(call: Call) -> IngestionCounts:
     wanted: ReceivedFilter = call.query
 
-    def count(state: State) -> int:
+    def count(state: State, dataset: str | Sequence[str] | None) -> int:
         query = query_ingestions(
-            state=state, dataset=wanted.dataset, since=wanted.since, until=wanted.until
+            state=state,
+            dataset=dataset,
+            since=wanted.since,
+            until=wanted.until,
+            not_reasons=wanted.not_reason,
         )
         return call.platform.log.count(query)
 
+    def count_wanted(state: State) -> int:
+        """Datasets that are left out are counted and taken off; both counts are not of one
+        moment."""
+        if wanted.dataset is not None or not wanted.not_dataset:
+            return count(state, _dataset(wanted))
+        return max(0, count(state, None) - count(state, wanted.not_dataset))
+
     states: tuple[State, ...] = get_args(State)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        counted = {state: pool.submit(copy_context().run, count, state) for state in states}
+        counted = {state: pool.submit(copy_context().run, count_wanted, state) for state in states}
         found = {state: future.result() for state, future in counted.items()}
     return IngestionCounts(total=sum(found.values()), states=found)
 
@@ -130,20 +153,26 @@ def list_failures(call: Call) -> FailureGroups:
     complete = True
     for state in ("rejected", "failed"):
         query = query_ingestions(
-            state=state, dataset=wanted.dataset, since=since, until=wanted.until
+            state=state,
+            dataset=_dataset(wanted),
+            since=since,
+            until=wanted.until,
+            not_reasons=wanted.not_reason,
         )
-        for number, ingestion in enumerate(_read_all(call.platform, query)):
+        for number, head in enumerate(_read_all(call.platform, query)):
             if number == MOST_GROUPED:
                 complete = False
                 break
-            if not ingestion.replays:  # a replay stands for it, and says itself how it ended
-                _add(groups, ingestion)
+            if not _is_left_out(head, wanted):
+                _add(groups, Ingestion.model_validate(head.projection))
     listed = sorted(groups.values(), key=lambda each: each.last_seen, reverse=True)
     return FailureGroups(groups=listed, since=since, complete=complete)
 
 
 def _add(groups: dict[tuple[str, str, str], FailureGroup], ingestion: Ingestion) -> None:
-    """Ingestions come newest first."""
+    """Ingestions come newest first. A replay stands for its first, and says itself how it ended."""
+    if ingestion.replays:
+        return
     cause = ingestion.reason or ingestion.failed_step or ""
     key = (ingestion.state, cause, ingestion.dataset or "")
     seen = ingestion.received_at
@@ -167,11 +196,11 @@ def _add(groups: dict[tuple[str, str, str], FailureGroup], ingestion: Ingestion)
         groups[key] = group.model_copy(update={"count": group.count + 1, "first_seen": seen})
 
 
-def _read_all(platform: Platform, query: Query) -> Iterator[Ingestion]:
+def _read_all(platform: Platform, query: Query) -> Iterator[Head]:
     cursor: str | None = None
     while True:
         page = platform.log.query(query, limit=_PAGE, cursor=cursor)
-        yield from (Ingestion.model_validate(head.projection) for head in page.heads)
+        yield from page.heads
         cursor = page.cursor
         if cursor is None:
             return

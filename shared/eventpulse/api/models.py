@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Ro
 from eventpulse.adapters.object_names import check_upload_name
 from eventpulse.contracts.contract import Contract, FileFormat
 from eventpulse.contracts.freshness import FreshnessWord
-from eventpulse.ingestions.ingestion import Reason, SourceObject, State
+from eventpulse.ingestions.ingestion import Reason, Sort, SourceObject, State
 from eventpulse.marts.mart import Materialization
 from eventpulse.values import Value, format_time, parse_time
 
@@ -68,34 +68,50 @@ Cursor = Annotated[str, Field(min_length=1, max_length=4000)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_LIMIT)]
 
 
-class IngestionFilter(Request):
+MOST_LEFT_OUT = 7
+"""Datasets that one request leaves out: with the four reasons that may be left, they make 28 of the
+30 combinations that a query compares at most."""
+
+
+class ReceivedFilter(Request):
+    dataset: str | None = None
+    not_dataset: tuple[str, ...] = Field(
+        (), max_length=MOST_LEFT_OUT, description="Leave these out; may be repeated."
+    )
+    not_reason: tuple[Reason, ...] = Field((), description="Leave out what was rejected for this.")
+    since: Moment | None = Field(None, description="The first moment of receipt.")
+    until: Moment | None = Field(None, description="The first moment that is too late.")
+
+
+class IngestionFilter(ReceivedFilter):
     """`id_prefix` finds ingestions by the beginning of their id and stands alone."""
 
     state: State | None = None
+    not_state: tuple[State, ...] = Field(
+        (), description="Leave these out; may be repeated, as each `not_…` may."
+    )
     reason: Reason | None = Field(None, description="Why it was rejected.")
-    dataset: str | None = None
-    since: Moment | None = Field(None, description="The first moment of receipt.")
-    until: Moment | None = Field(None, description="The first moment that is too late.")
+    object: str | None = Field(None, description="The raw object's name, exactly.")
+    not_object: tuple[str, ...] = Field(
+        (), max_length=MOST_LEFT_OUT, description="Leave out the raw objects of this name."
+    )
     search: str | None = Field(
         None,
         min_length=1,
         max_length=200,
         description="A text in the id, object, dataset, state, reason or detail, in any case. One "
-        "request looks through 2,000 ingestions; go on with next_cursor, even from an empty page.",
+        "request looks through 2,000 ingestions; go on with next_cursor, even from an empty page. "
+        "So it is where datasets, objects or reasons are left out.",
     )
-    sort: Literal["-received_at", "received_at"] = Field(
-        "-received_at", description="Newest first (with -), or oldest first."
+    sort: Sort = Field(
+        "-received_at",
+        description="By receipt, rows read, rows refused or duration; with - the newest, or the "
+        "most, comes first. What has no such figure (it has not come so far, or is a duplicate) "
+        "comes after all others then, and before them without the -.",
     )
-    object: str | None = Field(None, description="The raw object's name, exactly.")
     id_prefix: str | None = Field(None, pattern=r"^[0-9a-f-]{1,36}$")
     cursor: Cursor | None = Field(None, description="`next_cursor` of the page before.")
     limit: Limit = 50
-
-
-class ReceivedFilter(Request):
-    dataset: str | None = None
-    since: Moment | None = Field(None, description="The first moment of receipt.")
-    until: Moment | None = Field(None, description="The first moment that is too late.")
 
 
 class IngestionCounts(Answer):

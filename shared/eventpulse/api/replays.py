@@ -64,7 +64,7 @@ def _read_mendable(platform: Platform, wanted: ReplayMany, state: str) -> Iterat
         dataset=wanted.dataset,
         since=wanted.since,
         until=wanted.until,
-        oldest_first=True,
+        sort="received_at",
     )
     cursor: str | None = None
     while True:

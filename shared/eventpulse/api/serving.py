@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, get_origin
 
 import flask
 from pydantic import BaseModel, ValidationError
@@ -191,11 +191,12 @@ def _answer_http(surface: Surface, request: flask.Request, error: HTTPException)
 
 
 def _read_query(request: flask.Request, endpoint: Endpoint) -> BaseModel | None:
-    sent = request.args.to_dict()
-    if endpoint.query is None:
-        model: type[BaseModel] = _Nothing
-    else:
-        model = endpoint.query
+    """A parameter that takes many values is sent once for each."""
+    model = endpoint.query or _Nothing
+    fields = model.model_fields
+    many = {name for name, each in fields.items() if get_origin(each.annotation) is tuple}
+    args = request.args
+    sent = {name: args.getlist(name) if name in many else args[name] for name in args}
     query = check_model(model, sent, "query")
     return None if endpoint.query is None else query
 

@@ -21,7 +21,7 @@ from eventpulse.cli.completion import SHELLS, complete, print_script
 from eventpulse.cli.devices import add_device_commands
 from eventpulse.cli.plain import add_plain_commands
 from eventpulse.errors import BackendUnavailable, EventPulseError
-from eventpulse.ingestions.ingestion import Reason, State
+from eventpulse.ingestions.ingestion import Reason, Sort, State
 
 WAIT_SECONDS = 900.0
 
@@ -166,15 +166,30 @@ def _add_ingestions(group: Any) -> None:
         commands.list_ingestions,
         "list ingestions, newest first",
         "ingestions --state rejected --dataset weather",
+        "ingestions --not-state loaded --not-state duplicate --not-reason drift",
+        "ingestions --sort seconds --limit 10        the slowest",
     )
-    parser.add_argument("--state", choices=get_args(State))
-    parser.add_argument("--reason", choices=get_args(Reason), help="why it was rejected")
-    parser.add_argument("--dataset")
-    parser.add_argument("--object", help="the raw object's name, exactly")
+    for flag, choices, about in (
+        ("--state", get_args(State), None),
+        ("--reason", get_args(Reason), "why it was rejected"),
+        ("--dataset", None, None),
+        ("--object", None, "the raw object's name, exactly"),
+    ):
+        parser.add_argument(flag, choices=choices, help=about)
+        left_out = f"--not-{flag[2:]}"
+        parser.add_argument(
+            left_out, action="append", choices=choices, help="leave these out; may be repeated"
+        )
     parser.add_argument("--since", help="received from then on: 2026-01-31")
     parser.add_argument("--until", help="received before then")
     parser.add_argument("--search", help="a text in the name, the reason or the detail")
-    parser.add_argument("--oldest", action="store_true", help="oldest first")
+    parser.add_argument(
+        "--sort",
+        choices=[each for each in get_args(Sort) if not each.startswith("-")],
+        default="received_at",
+        help="the newest first, or the most (default: %(default)s)",
+    )
+    parser.add_argument("--reverse", action="store_true", help="the oldest, or the least, first")
     _add_page(parser, 50)
     parser = _add(
         group, "show", commands.show_one, "show one ingestion with its timeline", "show 1f3a9c20"

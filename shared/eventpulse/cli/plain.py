@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from eventpulse.cli.commands import OK, Session
+from eventpulse.ingestions.ingestion import Reason
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 AddPage = Callable[[argparse.ArgumentParser, int], None]
@@ -20,12 +21,14 @@ AddPage = Callable[[argparse.ArgumentParser, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option that goes into the query; `flag` ones are true when they are given."""
+    """An option that goes into the query; `flag` ones are true when they are given, `many` ones may
+    be given more than once."""
 
     name: str
     help: str = ""
     choices: tuple[str, ...] = ()
     flag: bool = False
+    many: bool = False
     positional: bool = False
     type: type[Any] = str
 
@@ -50,6 +53,13 @@ class Plain:
 _SINCE = Option("since", "the first day or moment: 2026-01-31, 2026-01-31T12:00:00Z")
 _UNTIL = Option("until", "the first moment that is too late")
 _DATASET = Option("dataset")
+_RECEIVED = (
+    _DATASET,
+    Option("not-dataset", "leave these out; may be repeated", many=True),
+    Option("not-reason", "leave these out; may be repeated", get_args(Reason), many=True),
+    _SINCE,
+    _UNTIL,
+)
 
 COMMANDS: tuple[Plain, ...] = (
     Plain(
@@ -57,14 +67,14 @@ COMMANDS: tuple[Plain, ...] = (
         "/api/ingestions/counts",
         "count ingestions by state",
         "counts --dataset weather --since 2026-01-01",
-        (_DATASET, _SINCE, _UNTIL),
+        _RECEIVED,
     ),
     Plain(
         ("failures",),
         "/api/ingestions/failures",
         "list what was rejected or failed, by dataset and cause",
-        "failures --dataset weather",
-        (_DATASET, _SINCE, _UNTIL),
+        "failures --not-dataset weather --not-reason drift",
+        _RECEIVED,
         rows="groups",
         columns=("count", "state", "reason", "failed_step", "dataset", "last_seen", "last_detail"),
     ),
@@ -277,6 +287,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     else:
         parser.add_argument(
             f"--{option.name}",
+            action="append" if option.many else "store",
             type=option.type,
             choices=option.choices or None,
             help=option.help or None,

@@ -88,7 +88,7 @@ def show_refused(console: Console, ingestion: Answer, page: Answer) -> None:
 
 
 def show_ingestions(console: Console, page: Answer) -> None:
-    numbers = ("read", "accepted", "refused", "current")
+    numbers = ("read", "accepted", "refused", "current", "took")
     table = make_table("id", "object", "dataset", "state", *numbers, "received", right=numbers)
     for each in page["ingestions"]:
         refused = add_known(each["rows_quarantined"], each["rows_duplicate"])
@@ -99,6 +99,7 @@ def show_ingestions(console: Console, page: Answer) -> None:
             each["dataset"] or "",
             name_state(each),
             *("" if number is None else f"{number:,}" for number in shown),
+            "" if each["seconds"] is None else f"{each['seconds']:,.1f} s",
             each["received_at"][:19].replace("T", " "),
         )
     console.print(table if page["ingestions"] else "No ingestions.")

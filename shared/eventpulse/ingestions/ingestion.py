@@ -14,15 +14,16 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from eventpulse.drift.accepted_schema import Rename, Trial
 from eventpulse.leases import Lease
-from eventpulse.ports import Event, Head, Json, NewEvent, ObjectRef, Query
-from eventpulse.values import Document, Value, format_time
+from eventpulse.ports import Event, Head, Json, NewEvent, ObjectRef, Operator, Query
+from eventpulse.values import Document, Value, format_time, parse_time
 
 State = Literal[
     "received",
@@ -36,6 +37,18 @@ State = Literal[
 ]
 Reason = Literal["unreadable", "no_contract", "revoked", "drift", "quality"]
 Step = Literal["validate", "drift", "load"]
+Sort = Literal[
+    "-received_at",
+    "received_at",
+    "-rows_read",
+    "rows_read",
+    "-rows_quarantined",
+    "rows_quarantined",
+    "-seconds",
+    "seconds",
+]
+"""How a list of ingestions is ordered: when it came, how much it was, how much of it was refused,
+how long it took. With `-` the newest, or the most, comes first."""
 
 STEP_OF_STATE: Mapping[str, Step] = {
     "received": "validate",
@@ -72,6 +85,7 @@ class Ingestion(Value):
     `refusal` is what `land` decided already; `validate` rejects it with `detail`, unread.
     One that `recovers` another holds mended rows that it refused; that one's `recoveries` count.
     `rows_current` is as of its load: later files may take keys over, and only the warehouse knows.
+    `milliseconds` are those from receipt to end.
     """
 
     id: str
@@ -121,6 +135,7 @@ class Ingestion(Value):
     received_at: str = ""
     updated_at: str = ""
     finished_at: str | None = None
+    milliseconds: int | None = None
 
     @property
     def stream(self) -> str:
@@ -239,8 +254,11 @@ def apply_event(
     before = ingestion or Ingestion(id=stream.partition("/")[2], received_at=at)
     changed = EVENTS[type_](before, dict(data))
     finished = at if type_ in END_EVENTS else changed.pop("finished_at", before.finished_at)
-    merged = {**before.model_dump(), **changed, "updated_at": at, "finished_at": finished}
-    return Ingestion.model_validate(merged)
+    took = None
+    if finished is not None:
+        took = (parse_time(finished) - parse_time(before.received_at)) // timedelta(milliseconds=1)
+    ended = {"updated_at": at, "finished_at": finished, "milliseconds": took}
+    return Ingestion.model_validate({**before.model_dump(), **changed, **ended})
 
 
 def fold_events(events: Iterable[Event]) -> Ingestion | None:
@@ -358,34 +376,58 @@ def landing_of(ingestion: Ingestion) -> Landing:
 
 # --- Queries -------------------------------------------------------------------------------------
 
-_NEWEST = (("received_at", "desc"),)
-_FIRST = (("received_at", "asc"),)
 _OLDEST = (("updated_at", "asc"),)
+_STATES: tuple[State, ...] = get_args(State)
+_REASONS: tuple[Reason, ...] = get_args(Reason)
+_SORTED_BY = {"seconds": "milliseconds"}
+"""What is ordered by another field of the projection than the answer's."""
 
 
 def query_ingestions(
     *,
     state: str | None = None,
-    dataset: str | None = None,
+    dataset: str | Sequence[str] | None = None,
     object_name: str | None = None,
     reason: str | None = None,
     since: str | None = None,
     until: str | None = None,
-    oldest_first: bool = False,
+    not_states: Sequence[str] = (),
+    not_reasons: Sequence[str] = (),
+    sort: Sort = "-received_at",
 ) -> Query:
-    """The list that people read, newest first. `since` is the first moment of receipt and `until`
-    the first beyond. Only rejected ingestions have a reason, which stands in for their state."""
-    if reason is not None and state not in (None, "rejected"):
-        reason, state = None, "none"
-    if reason is not None:
-        state = None
-    wanted = (("state", state), ("reason", reason), ("dataset", dataset), ("object", object_name))
-    where: list[tuple[str, Any, Json]] = [
-        (name, "==", value) for name, value in wanted if value is not None
-    ]
+    """The list that people read. `since` is the first moment of receipt and `until` the first
+    beyond; `dataset` may be one of several. Of equal figures, what came last is first when the
+    most is.
+
+    States and reasons are few and known, so that those left out are asked for as the rest; but
+    `not_reasons` only where nothing else than rejected ones is asked for: with others, a reader
+    passes over them.
+    """
+    where = _filter_outcomes(state, reason, not_states, not_reasons)
+    if dataset is not None:
+        where.append(_is_among("dataset", [dataset] if isinstance(dataset, str) else dataset))
+    where += [("object", "==", object_name)] if object_name is not None else []
     where += [("received_at", ">=", since)] if since is not None else []
     where += [("received_at", "<", until)] if until is not None else []
-    return Query("ingestion", tuple(where), _FIRST if oldest_first else _NEWEST)  # type: ignore[arg-type]
+    way: Literal["asc", "desc"] = "desc" if sort.startswith("-") else "asc"
+    field = sort.removeprefix("-")
+    fields = dict.fromkeys([_SORTED_BY.get(field, field), "received_at"])
+    return Query("ingestion", tuple(where), tuple((name, way) for name in fields))
+
+
+def _filter_outcomes(
+    state: str | None, reason: str | None, not_states: Sequence[str], not_reasons: Sequence[str]
+) -> list[tuple[str, Operator, Json]]:
+    """Only rejected ingestions have a reason, which then stands in for their state."""
+    states = [each for each in ([state] if state else _STATES) if each not in not_states]
+    reasons = [each for each in ([reason] if reason else _REASONS) if each not in not_reasons]
+    if reason is not None or (states == ["rejected"] and not_reasons):
+        return [_is_among("reason", reasons if "rejected" in states else [])]
+    return [] if len(states) == len(_STATES) else [_is_among("state", states)]
+
+
+def _is_among(name: str, values: Sequence[str]) -> tuple[str, Operator, Json]:
+    return (name, "==", values[0]) if len(values) == 1 else (name, "in", list(values))
 
 
 def query_objects(prefix: str) -> Query:
@@ -435,14 +477,13 @@ def query_unfinished(before: str) -> Query:
 
 def declared_queries() -> list[Query]:
     """Every query of ingestions that the code makes: each needs its composite index."""
+    sorts: tuple[Sort, ...] = get_args(Sort)
     shapes = [
-        query_ingestions(
-            state=state, dataset=dataset, object_name=name, reason=reason, oldest_first=oldest_first
-        )
+        query_ingestions(state=state, dataset=dataset, object_name=name, reason=reason, sort=sort)
         for state, reason in ((None, None), ("loaded", None), (None, "drift"))
         for dataset in (None, "a")
         for name in (None, "b")
-        for oldest_first in (False, True)
+        for sort in sorts
     ]
     return [
         *shapes,

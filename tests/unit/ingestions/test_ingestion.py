@@ -26,7 +26,7 @@ from eventpulse.ingestions.ingestion import (
     query_unfinished,
 )
 from eventpulse.leases import Begin, Delivery, Exhausted, Held, Lease, begin_step
-from eventpulse.ports import Event, Head, Json, NewEvent, ObjectRef
+from eventpulse.ports import Event, Head, Json, NewEvent, ObjectRef, Query
 from eventpulse.values import format_time, parse_time
 
 NOW = datetime(2026, 1, 31, 8, 30, tzinfo=UTC)
@@ -204,6 +204,7 @@ def test_received() -> None:
                 "step": "validate",
                 "duplicate_of": None,
                 "finished_at": None,
+                "milliseconds": None,
             },
         ),
         (
@@ -320,9 +321,11 @@ def test_going_back_keeps_the_attempts_of_a_load() -> None:
 @pytest.mark.parametrize("end", [LOADED, REJECTED, FAILED, DUPLICATE, NewEvent("retracted")])
 def test_an_end_has_a_time_and_later_events_keep_it(end: NewEvent) -> None:
     finished = format_time(NOW + timedelta(seconds=len(UP_TO_ACCEPTED)))
-    assert state_after(*UP_TO_ACCEPTED, end).finished_at == finished
+    took = 1000 * len(UP_TO_ACCEPTED)
+    ended = state_after(*UP_TO_ACCEPTED, end)
+    assert (ended.finished_at, ended.milliseconds) == (finished, took)
     later = state_after(*UP_TO_ACCEPTED, end, NewEvent("replayed", {"by": "r"}))
-    assert later.finished_at == finished
+    assert (later.finished_at, later.milliseconds) == (finished, took)
 
 
 def test_an_unknown_event_is_a_fault_of_the_code() -> None:
@@ -515,22 +518,65 @@ def test_times_are_told_in_utc() -> None:
 # --- Queries -------------------------------------------------------------------------------------
 
 
-def shape(query: Any) -> tuple[Any, ...]:
-    return query.kind, tuple((name, op) for name, op, _ in query.where), query.order_by
+def shape(query: Query) -> tuple[Any, ...]:
+    """What an index depends on: not the values, nor how many there are."""
+    equal = {name for name, operator, _ in query.where if operator in ("==", "in")}
+    ranges = {name for name, operator, _ in query.where} - equal
+    return query.kind, equal, ranges <= {name for name, _ in query.order_by}, query.order_by
 
 
 def test_every_query_that_can_be_asked_is_declared() -> None:
-    declared = {shape(each) for each in declared_queries()}
+    declared = [shape(each) for each in declared_queries()]
     asked = [
         query_ingestions(),
         query_ingestions(state="failed"),
-        query_ingestions(dataset="x", object_name="y"),
+        query_ingestions(not_states=["loaded"]),
+        query_ingestions(state="rejected", not_reasons=["drift"], sort="-seconds"),
+        query_ingestions(dataset="x", object_name="y", since="2026", sort="rows_read"),
+        query_ingestions(dataset=["x", "y"], not_states=["loaded", "duplicate"]),
         query_ingestions(state="s", dataset="x", object_name="y"),
         query_id_prefix("6a1c"),
         query_awaiting_load("x"),
         query_unfinished("2026"),
     ]
-    assert {shape(each) for each in asked} <= declared
+    assert all(shape(each) in declared for each in asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({}, ()),
+        ({"state": "failed"}, (("state", "==", "failed"),)),
+        (
+            {"not_states": ["loaded", "duplicate", "retracted"]},
+            (("state", "in", ["received", "validated", "accepted", "rejected", "failed"]),),
+        ),
+        ({"state": "loaded", "not_states": ["loaded"]}, (("state", "in", []),)),
+        ({"reason": "drift", "state": "rejected"}, (("reason", "==", "drift"),)),
+        ({"reason": "drift", "state": "loaded"}, (("reason", "in", []),)),
+        ({"reason": "drift", "not_states": ["rejected"]}, (("reason", "in", []),)),
+        ({"reason": "drift", "not_reasons": ["drift"]}, (("reason", "in", []),)),
+        (
+            {"state": "rejected", "not_reasons": ["drift", "revoked"]},
+            (("reason", "in", ["unreadable", "no_contract", "quality"]),),
+        ),
+        ({"not_reasons": ["drift"]}, ()),
+        ({"dataset": ["a"]}, (("dataset", "==", "a"),)),
+        ({"dataset": ()}, (("dataset", "in", []),)),
+    ],
+)
+def test_outcomes_that_are_left_out_are_asked_for_as_the_rest(
+    given: dict[str, Any], where: tuple[Any, ...]
+) -> None:
+    assert query_ingestions(**given).where == where
+
+
+def test_figures_are_ordered_and_what_came_last_breaks_ties() -> None:
+    assert query_ingestions(sort="-seconds").order_by == (
+        ("milliseconds", "desc"),
+        ("received_at", "desc"),
+    )
+    assert query_ingestions(sort="received_at").order_by == (("received_at", "asc"),)
 
 
 def test_a_prefix_finds_ids_that_begin_so() -> None:
