@@ -24,6 +24,7 @@ PAGES = {
     "quarantine": "/quarantine",
     "ingestions": "/ingestions",
     "ingestions-rejected": "/ingestions?state=rejected",
+    "ingestions-left-out": "/ingestions?not_state=loaded&not_reason=drift&sort=-rows_quarantined",
     "ingestions-none": "/ingestions?dataset=flights",
     "ingestion": "/ingestions/{bad_rows}",
     "ingestion-quality": "/ingestions/{bad_rows}?tab=quality",

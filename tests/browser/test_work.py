@@ -258,6 +258,40 @@ def test_the_address_holds_the_view_and_back_goes_back(dashboard: Dashboard) -> 
     expect(page).to_have_url(f"{dashboard.url}/ingestions?state=rejected")
 
 
+def test_the_list_is_sorted_and_narrowed_with_the_keyboard(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.open("/ingestions")
+    column = page.get_by_role("columnheader", name="Refused")
+    column.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(column).to_have_attribute("aria-sort", "descending")
+    expect(page).to_have_url(f"{dashboard.url}/ingestions?sort=-rows_quarantined")
+    dashboard.settle()
+    cells = page.locator("td[data-label=Refused]").all_inner_texts()
+    refused = [int(text.replace(",", "")) for text in cells if text[0].isdigit()]
+    assert refused == sorted(refused, reverse=True)
+    assert refused[0] > 0
+    page.keyboard.press("Enter")
+    expect(column).to_have_attribute("aria-sort", "ascending")
+    page.go_back()
+    expect(column).to_have_attribute("aria-sort", "descending")
+
+    page.get_by_role("main").get_by_label("Leave out").select_option(label="loaded")
+    left_out = page.get_by_role("navigation", name="Left out").get_by_role("link")
+    expect(left_out).to_have_text(["not loaded ×"])
+    expect(page).to_have_url(re.compile(r"(?=.*not_state=loaded)(?=.*sort=-rows_quarantined)"))
+    dashboard.settle()
+    states = page.locator("td[data-label=State]")
+    expect(states.first).to_be_visible()
+    expect(states.get_by_text("loaded", exact=True)).to_have_count(0)
+    left_out.focus()
+    page.keyboard.press("Enter")
+    expect(left_out).to_have_count(0)
+    expect(page).to_have_url(f"{dashboard.url}/ingestions?sort=-rows_quarantined")
+    page.go_back()
+    expect(left_out).to_have_count(1)
+
+
 def test_a_cold_deep_link_in_a_new_tab_asks_the_open_one_for_the_token(
     dashboard: Dashboard, seeded: Seeded
 ) -> None:

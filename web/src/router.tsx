@@ -8,10 +8,11 @@ import {
 
 import { STATUS_NAMES } from "./device/states";
 import { RANGE_NAMES } from "./ingestion/ranges";
+import { SORTS } from "./ingestion/sorts";
 import { REASON_NAMES, STATE_NAMES } from "./ingestion/states";
 import { DIRECTIONS } from "./lineage/directions";
 import { NotFound } from "./NotFound";
-import { among, parseSearch, searchOf, stringifySearch, text } from "./address";
+import { among, many, parseSearch, searchOf, stringifySearch, text } from "./address";
 import { Shell } from "./Shell";
 import { PROPOSAL_STATES } from "./proposal/kinds";
 import { Skeleton } from "./ui/Loaded";
@@ -34,11 +35,14 @@ const ingestions = createRoute({
   path: "/ingestions",
   validateSearch: searchOf({
     state: among(STATE_NAMES),
+    not_state: many(among(STATE_NAMES)),
     reason: among(REASON_NAMES),
+    not_reason: many(among(REASON_NAMES)),
     dataset: text,
+    not_dataset: many(text),
     range: among(RANGE_NAMES),
     q: text,
-    sort: among(["received_at"]),
+    sort: among(SORTS),
     cursor: text,
   }),
   component: lazyRouteComponent(() => import("./pages/IngestionsPage"), "IngestionsPage"),

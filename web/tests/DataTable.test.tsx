@@ -67,6 +67,35 @@ test("a heading asks for its order, the other way round the next time", () => {
   expect(screen.queryByRole("button", { name: "Note" })).toBeNull();
 });
 
+test("rows that come in order keep it, and the most comes first", () => {
+  const onSort = vi.fn();
+  const show = (sort: string) =>
+    render(
+      <DataTable
+        label="Datasets"
+        columns={COLUMNS}
+        rows={ROWS}
+        rowId={({ name }) => name}
+        sort={sort}
+        onSort={onSort}
+        ordered
+      />,
+    );
+  show("rows");
+  const names = [...document.querySelectorAll("tbody tr")].map(
+    (row) => row.firstElementChild?.textContent,
+  );
+  expect(names).toEqual(["weather", "airports", "planes"]);
+  fireEvent.click(screen.getByRole("button", { name: "Name" }));
+  expect(onSort).toHaveBeenLastCalledWith("-name");
+  fireEvent.click(screen.getByRole("button", { name: "Rows" }));
+  expect(onSort).toHaveBeenLastCalledWith(undefined);
+  cleanup();
+  show("-rows");
+  fireEvent.click(screen.getByRole("button", { name: "Rows" }));
+  expect(onSort).toHaveBeenLastCalledWith("rows");
+});
+
 test("many rows are shown in parts of 200, the first of them again in another order", () => {
   const many = Array.from({ length: 450 }, (_, rows) => ({ name: `mart ${rows}`, rows }));
   render(

@@ -4,12 +4,13 @@ import type { FormEvent } from "react";
 
 import { among } from "../address";
 import { datasetsQuery } from "../api/queries";
+import { LeaveOut } from "./LeftOut";
 import { RANGE_NAMES, RANGES } from "./ranges";
 import { REASON_NAMES, REASONS } from "./states";
 
 const route = getRouteApi("/ingestions");
 
-/** The filters beside the states: dataset, reason, how far back, and a text. */
+/** The filters beside the states: dataset, reason, what is left out, how far back, and a text. */
 export function Filters() {
   const { dataset, reason, range, q } = route.useSearch();
   const navigate = route.useNavigate();
@@ -52,6 +53,7 @@ export function Filters() {
           ))}
         </select>
       </label>
+      <LeaveOut datasets={[...names]} />
       <label>
         <span>Received in</span>
         <select

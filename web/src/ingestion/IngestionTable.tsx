@@ -36,12 +36,25 @@ const COLUMNS: readonly Column<Ingestion>[] = [
     sortBy: (row) => row.received_at,
     cell: (row) => <Time at={row.received_at} />,
   },
-  { id: "took", name: "Took", numeric: true, cell: (row) => formatSeconds(row.seconds) },
-  { id: "read", name: "Read", numeric: true, cell: (row) => formatCount(row.rows_read) },
   {
-    id: "refused",
+    id: "seconds",
+    name: "Took",
+    numeric: true,
+    sortBy: (row) => row.seconds,
+    cell: (row) => formatSeconds(row.seconds),
+  },
+  {
+    id: "rows_read",
+    name: "Read",
+    numeric: true,
+    sortBy: (row) => row.rows_read,
+    cell: (row) => formatCount(row.rows_read),
+  },
+  {
+    id: "rows_quarantined",
     name: "Refused",
     numeric: true,
+    sortBy: (row) => row.rows_quarantined,
     cell: (row) => (
       <span className={row.rows_quarantined ? "tone-bad" : "dim"}>
         {formatCount(row.rows_quarantined)}
@@ -50,7 +63,7 @@ const COLUMNS: readonly Column<Ingestion>[] = [
   },
 ];
 
-/** Ingestions as rows; with `onSort` they can be had in the other order of their receipt. */
+/** Ingestions as rows; with `onSort` they can be asked for in another order. */
 export function IngestionTable({
   ingestions,
   sort,
@@ -68,6 +81,7 @@ export function IngestionTable({
       rowId={({ id }) => id}
       sort={sort}
       onSort={onSort}
+      ordered
     />
   );
 }

@@ -6,12 +6,14 @@ import { formatCount } from "../ui/format";
 import { Glyph } from "../ui/State";
 import { STATE_NAMES, STATES } from "./states";
 
-/** The states as filters, each with how many ingestions are in it. */
+/** The states as filters, each with how many ingestions are in it; those left out are struck. */
 export function StateChips({
   current,
+  leftOut = [],
   counts,
 }: {
   readonly current: IngestionState | undefined;
+  readonly leftOut?: readonly IngestionState[];
   readonly counts: IngestionCounts | undefined;
 }) {
   return (
@@ -20,13 +22,20 @@ export function StateChips({
         <Link
           key={state ?? "all"}
           to="."
-          search={changed({ state, reason: undefined, cursor: undefined })}
+          search={changed({
+            state,
+            not_state: undefined,
+            reason: undefined,
+            cursor: undefined,
+          })}
           activeOptions={{ exact: true, includeSearch: true, explicitUndefined: true }}
-          aria-current={state === current ? "true" : undefined}
+          aria-current={
+            state === current && (state !== undefined || leftOut.length === 0) ? "true" : undefined
+          }
           className={state && `tone-${STATES[state].tone}`}
         >
           {state && <Glyph tone={STATES[state].tone} />}
-          {state ?? "all"}
+          {state && leftOut.includes(state) ? <s>{state}</s> : (state ?? "all")}
           <b>{counts && formatCount(state ? (counts.states[state] ?? 0) : counts.total)}</b>
         </Link>
       ))}

@@ -1,10 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 
+import { among } from "../address";
 import { countsQuery, ingestionsQuery } from "../api/queries";
 import { Filters } from "../ingestion/Filters";
 import { IngestionTable } from "../ingestion/IngestionTable";
+import { LeftOut } from "../ingestion/LeftOut";
 import { sinceOf } from "../ingestion/ranges";
+import { SORTS, wordsOf } from "../ingestion/sorts";
 import { StateChips } from "../ingestion/StateChips";
 import { Empty } from "../ui/Empty";
 import { Loaded, Updated } from "../ui/Loaded";
@@ -14,39 +17,33 @@ import { Pages } from "../ui/Pages";
 const route = getRouteApi("/ingestions");
 
 export function IngestionsPage() {
-  const { state, reason, dataset, q, range, sort, cursor } = route.useSearch();
+  const { q, range, sort = "-received_at", cursor, ...filters } = route.useSearch();
   const navigate = route.useNavigate();
   const since = sinceOf(range);
   const query = useQuery(
-    ingestionsQuery({
-      state,
-      reason,
-      dataset,
-      since,
-      search: q,
-      sort: sort === "received_at" ? sort : undefined,
-      cursor,
-      limit: 50,
-    }),
+    ingestionsQuery({ ...filters, since, search: q, sort, cursor, limit: 50 }),
   );
-  const counts = useQuery(countsQuery({ dataset, since }));
-  const filtered = Boolean(state ?? reason ?? dataset ?? q ?? range ?? cursor);
+  const { state, not_state, dataset, not_dataset, not_reason } = filters;
+  const counts = useQuery(countsQuery({ dataset, not_dataset, not_reason, since }));
+  const filtered = [...Object.values(filters), q, range, cursor].some((each) => each !== undefined);
+  const [first, further] = wordsOf(sort);
   return (
     <Page title="Ingestions" aside={<Updated query={query} rows={query.data?.ingestions.length} />}>
-      <StateChips current={state} counts={counts.data} />
+      <StateChips current={state} leftOut={not_state} counts={counts.data} />
       <Filters />
+      <LeftOut />
       <Loaded query={query} height={20}>
         {({ ingestions, next_cursor }) => (
           <>
             {ingestions.length > 0 ? (
               <IngestionTable
                 ingestions={ingestions}
-                sort={sort ?? "-received_at"}
+                sort={sort}
                 onSort={(next) =>
                   void navigate({
                     search: (before) => ({
                       ...before,
-                      sort: next === "received_at" ? next : undefined,
+                      sort: among(SORTS.slice(1))(next),
                       cursor: undefined,
                     }),
                   })
@@ -59,14 +56,8 @@ export function IngestionsPage() {
               label="Pages of ingestions"
               cursor={cursor}
               next={next_cursor}
-              first={sort === "received_at" ? "Oldest" : "Newest"}
-              further={
-                ingestions.length === 0
-                  ? "Look further"
-                  : sort === "received_at"
-                    ? "Newer"
-                    : "Older"
-              }
+              first={first}
+              further={ingestions.length === 0 ? "Look further" : further}
             />
           </>
         )}

@@ -40,6 +40,7 @@ function parseSort(sort: string | undefined): SortingState {
 /**
  * A table that fits a phone: there, each row is a card whose cells carry their columns' names.
  * `sort` is kept by the caller, in the address; without `onSort` the order is that of the rows.
+ * `ordered` rows are a page that comes in that order: it begins with the most.
  */
 export function DataTable<Row extends RowData>({
   label,
@@ -48,6 +49,7 @@ export function DataTable<Row extends RowData>({
   rowId,
   sort,
   onSort,
+  ordered = false,
 }: {
   readonly label: string;
   readonly columns: readonly Column<Row>[];
@@ -55,6 +57,7 @@ export function DataTable<Row extends RowData>({
   readonly rowId: (row: Row, index: number) => string;
   readonly sort?: string;
   readonly onSort?: (sort: string | undefined) => void;
+  readonly ordered?: boolean;
 }) {
   const definitions = useMemo(
     () =>
@@ -65,8 +68,9 @@ export function DataTable<Row extends RowData>({
         enableSorting: column.sortBy !== undefined && onSort !== undefined,
         sortFn: "basic" as const,
         sortUndefined: "last" as const,
+        ...(ordered && { sortDescFirst: true }),
       })),
-    [columns, onSort === undefined],
+    [columns, onSort === undefined, ordered],
   );
   const sorting = useMemo(() => parseSort(sort), [sort]);
   const [part, setPart] = useState(0);
@@ -76,6 +80,7 @@ export function DataTable<Row extends RowData>({
     features,
     columns: definitions,
     data: rows as Row[],
+    manualSorting: ordered,
     getRowId: rowId,
     state: { sorting },
     onSortingChange: (change) => {
