@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eventpulse_edge.clock import Stamp, format_time
+from eventpulse_edge.encoding import encode_json
 from eventpulse_edge.events import Numbered, Scalar
 from eventpulse_edge.segments import Header, Predecessor
 
@@ -47,7 +48,6 @@ COLUMNS = (
 )
 """What every row has, contract or not."""
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _MAGIC = b"\x1f\x8b\x08"
 _NAME = re.compile(
     r"^(\d{9})\.([0-9a-f]{16})\.(\d{12})-(\d{12})\.(\d+)([ar])"
@@ -125,7 +125,7 @@ def make_row(numbered: Numbered, header: Header, stamp: Stamp, columns: Sequence
 
 
 def encode_row(row: Row) -> bytes:
-    return _encode(row).encode() + b"\n"
+    return encode_json(row) + b"\n"
 
 
 class MemberWriter:

@@ -13,8 +13,9 @@ from typing import BinaryIO, NamedTuple, Protocol
 BLOCK = 4096
 """Files take whole blocks: many small ones are more than the sum of their bytes."""
 RESERVE = 64 << 10
-"""Set aside at once for a file that grows in small steps: a sync then need not write its new length
-each time, which costs a journal's blocks more than the data themselves."""
+"""Set aside at once, as zeros, for a file that grows in small steps: a sync then writes data alone.
+A new length or a new block has it write the file system's journal too: more bytes than the data."""
+_ZEROS = bytes(BLOCK)
 
 
 class Entry(NamedTuple):
@@ -84,7 +85,7 @@ class Files(Protocol):
 class _OsAppendFile:
     def __init__(self, descriptor: int, reserve: bool) -> None:
         self._descriptor = descriptor
-        self._reserve = reserve and hasattr(os, "posix_fallocate")
+        self._reserve = reserve
         self._written = self._reserved = 0
 
     def write(self, data: bytes) -> None:
@@ -98,12 +99,13 @@ class _OsAppendFile:
 
     def _set_aside(self, size: int) -> None:
         """It only saves time: a disk that has no more is found out by what is written."""
-        more = max(RESERVE, size)
+        start = disk_size(self._written)
+        self._reserved = start + max(RESERVE, disk_size(size))
         try:
-            os.posix_fallocate(self._descriptor, self._written, more)
+            for at in range(start, self._reserved, BLOCK):
+                os.pwrite(self._descriptor, _ZEROS, at)
         except OSError:
             self._reserve = False
-        self._reserved = self._written + more
 
     def sync(self) -> None:
         os.fdatasync(self._descriptor)

@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import groupby
 
 from eventpulse_edge.clock import Clock
-from eventpulse_edge.events import Event, GapReason, Numbered, make_gap
+from eventpulse_edge.events import Event, GapReason, make_gap
 from eventpulse_edge.segments import encode_event
 
 MAX_EVENT = 8 << 10
 
-
-class Pending(NamedTuple):
-    """An encoded event, the last number that it accounts for, and the contract it was checked
-    against."""
-
-    seq: int
-    last: int
-    alarm: bool
-    record: bytes
-    checked: str | None
+Pending = tuple[int, int, bool, bytes, str | None]
+"""Of an event: its number, the last one that it accounts for, whether it is an alarm, its payload,
+and the contract it was checked against. A plain tuple, since each event makes one."""
 
 
 class PendingEvents:
@@ -48,11 +41,11 @@ class PendingEvents:
         """The event's number. `fault`: why the disk takes nothing, if it does not."""
         with self._lock:
             seq = self.next_seq
-            record = encode_event(Numbered(seq, event))
-            if len(record) > MAX_EVENT:
-                raise ValueError(f"an event of {len(record)} bytes: at most {MAX_EVENT} are kept")
+            payload = encode_event(seq, event)
+            if len(payload) > MAX_EVENT:
+                raise ValueError(f"an event of {len(payload)} bytes: at most {MAX_EVENT} are kept")
             self.next_seq = seq + 1
-            self._events.append(Pending(seq, seq, event.alarm, record, event.checked))
+            self._events.append((seq, seq, event.alarm, payload, event.checked))
             if len(self._events) > self._limit:
                 self._shed_oldest(fault or "overload")
             return seq
@@ -71,20 +64,17 @@ class PendingEvents:
         """A tenth at once, so that a full memory does not shift at every event."""
         count = max(len(self._events) // 10, 2)
         kept: list[Pending] = []
-        run: list[Pending] = []
-        for each in (*self._events[:count], None):
-            if each is not None and not each.alarm:
-                run.append(each)
+        for alarm, run in groupby(self._events[:count], lambda each: each[2]):
+            events = list(run)
+            if alarm:
+                kept += events
                 continue
-            if run:
-                kept.append(self._make_gap(run[0], run[-1].last, reason))
-                self.shed += sum(1 for one in run if one.seq == one.last)
-                run = []
-            if each is not None:
-                kept.append(each)
+            kept.append(self._make_gap(events, reason))
+            self.shed += sum(first == last for first, last, *_ in events)
         self._events[:count] = kept
 
-    def _make_gap(self, first: Pending, last: int, reason: GapReason) -> Pending:
-        gap = make_gap(self._epoch, first.seq, last, reason, self._clock.mono())
-        record = encode_event(Numbered(first.seq, gap))
-        return Pending(first.seq, last, False, record, first.checked)
+    def _make_gap(self, events: Sequence[Pending], reason: GapReason) -> Pending:
+        first, _, _, _, checked = events[0]
+        _, last, _, _, _ = events[-1]
+        gap = make_gap(self._epoch, first, last, reason, self._clock.mono())
+        return first, last, False, encode_event(first, gap), checked

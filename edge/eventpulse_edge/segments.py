@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from eventpulse_edge.clock import Reference
+from eventpulse_edge.encoding import encode_json
 from eventpulse_edge.events import Event, Kind, Numbered, last_covered, make_gap
 from eventpulse_edge.records import Damage, frame, scan
 
 FORMAT = 1
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _decode = json.JSONDecoder().decode
 _KINDS: dict[Kind, str] = {"reading": "r", "gap": "g", "error": "e"}
 _KIND_OF: dict[str, Kind] = {letter: kind for kind, letter in _KINDS.items()}
@@ -79,26 +79,21 @@ def encode_header(header: Header) -> bytes:
         "floor": header.floor,
         **_note_document(header.note),
     }
-    return frame(_dump(document), "note") * 2
+    return frame(encode_json(document), "note") * 2
 
 
 def encode_note(note: Note) -> bytes:
-    return frame(_dump(_note_document(note)), "note")
+    return frame(encode_json(_note_document(note)), "note")
 
 
-def encode_event(numbered: Numbered) -> bytes:
-    """Raises ValueError for values that are no JSON: infinite, or half of a surrogate pair."""
-    seq, event = numbered
-    document: list[object] = [
-        seq,
-        round(event.mono, 6),
-        _KINDS[event.kind],
-        event.sensor,
-        event.values,
-    ]
-    if event.alarm:
-        document.append(True)
-    return frame(_dump(document))
+def encode_event(seq: int, event: Event) -> bytes:
+    """The payload of the event's record.
+
+    Raises ValueError for values that are no JSON: infinite, or half of a surrogate pair.
+    """
+    kind, mono, values, sensor, alarm, _ = event
+    document = (seq, round(mono, 6), _KINDS[kind], sensor, values)
+    return encode_json((*document, True) if alarm else document)
 
 
 def _note_document(note: Note) -> dict[str, object]:
@@ -108,10 +103,6 @@ def _note_document(note: Note) -> dict[str, object]:
         "reference": note.reference,
         "contract": note.contract,
     }
-
-
-def _dump(document: object) -> bytes:
-    return _encode(document).encode()
 
 
 @dataclass(slots=True)

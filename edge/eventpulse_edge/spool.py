@@ -44,11 +44,12 @@ from eventpulse_edge.batches import (
 )
 from eventpulse_edge.clock import Timeline
 from eventpulse_edge.contract import EMPTY, Contract
-from eventpulse_edge.events import Event, GapReason, Numbered, make_gap
+from eventpulse_edge.events import Event, GapReason, make_gap
 from eventpulse_edge.files import AppendFile, Files, disk_size, write_atomically
 from eventpulse_edge.holdings import Holdings
 from eventpulse_edge.layout import Layout, Mark, Raw, parse_mark, parse_raw
 from eventpulse_edge.pending import Pending, PendingEvents
+from eventpulse_edge.records import frame
 from eventpulse_edge.recovery import recover
 from eventpulse_edge.sealing import Sealer
 from eventpulse_edge.segments import (
@@ -183,8 +184,7 @@ class Spool:
                     self._open()
                 batch = self._pending.take()
                 if batch:
-                    self._append(batch)
-                    self._durable = batch[-1].last
+                    self._durable = self._append(batch)
             except OSError as error:
                 self._pending.give_back(batch)
                 self._note_fault(error)
@@ -217,18 +217,19 @@ class Spool:
         }
         _log.info("spool recovered", extra={"fields": fields})
 
-    def _append(self, batch: Sequence[Pending]) -> None:
-        """One write and one sync for the whole group."""
+    def _append(self, batch: Sequence[Pending]) -> int:
+        """One write and one sync for the whole group; the last number of it."""
         segment = self._segment
-        records = [each.record for each in batch]
-        note = self._make_note({each.checked for each in batch})
+        firsts, lasts, alarms, payloads, checked = zip(*batch, strict=True)
+        note = self._make_note(set(checked))
+        head = b""
         if segment is None:
-            segment = self._begin(batch[0].seq, note)
+            segment = self._begin(firsts[0], note)
             assert segment.raw.header is not None
-            records.insert(0, encode_header(segment.raw.header))
+            head = encode_header(segment.raw.header)
         elif _differs(note, segment.note):
-            records.insert(0, encode_note(note))
-        data = b"".join(records)
+            head = encode_note(note)
+        data = head + b"".join(map(frame, payloads))
         try:
             segment.file.write(data)
             segment.file.sync()
@@ -241,8 +242,9 @@ class Spool:
         segment.note = note
         segment.events += len(batch)
         segment.raw.size += len(data)
-        segment.raw.last = batch[-1].last
-        segment.raw.alarm = segment.raw.alarm or any(each.alarm for each in batch)
+        segment.raw.last = lasts[-1]
+        segment.raw.alarm = segment.raw.alarm or any(alarms)
+        return segment.raw.last
 
     def _make_note(self, checked: Collection[str | None]) -> Note:
         """`checked`: the contracts that a group's events were held against."""
@@ -389,7 +391,7 @@ class Spool:
         note = self._make_note(())
         header = replace(self._make_header(first, note), epoch=dropped.epoch, predecessor=before)
         event = make_gap(dropped.epoch, first, dropped.last, reason, note.mono)
-        content = encode_header(header) + encode_event(Numbered(first, event))
+        content = encode_header(header) + frame(encode_event(first, event))
         path = self._layout.gap_path(dropped.number, dropped.epoch, first, dropped.last)
         write_atomically(self._files, path, content)
         if merged is not None:

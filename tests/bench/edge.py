@@ -23,7 +23,7 @@ from eventpulse_edge.clock import Reference, SystemClock, Timeline, format_time,
 from eventpulse_edge.events import Event, Numbered
 from eventpulse_edge.files import OsFiles, disk_size, write_atomically
 from eventpulse_edge.layout import Layout
-from eventpulse_edge.segments import Header, Note
+from eventpulse_edge.segments import Header, Note, encode_event
 from eventpulse_edge.sensors.sensor import Measurement
 from eventpulse_edge.sensors.simulated import SimulatedSensor
 from eventpulse_edge.spool import Spool
@@ -43,7 +43,8 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Cost:
-    """Seconds, and bytes that went to the disk (/proc/self/io); one entry a turn."""
+    """Seconds, and bytes that went to the disk (/proc/self/io: without what the file system writes
+    for itself); one entry a turn."""
 
     seconds: list[float] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
@@ -175,7 +176,7 @@ class OurSpool:
 
 
 class SqliteSpool:
-    """What a spool in SQLite would do at least."""
+    """What a spool in SQLite would do at least, with the very bytes that our records hold."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -183,15 +184,15 @@ class SqliteSpool:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute(
-            "CREATE TABLE events (seq INTEGER PRIMARY KEY, event TEXT NOT NULL)"
+            "CREATE TABLE events (seq INTEGER PRIMARY KEY, event BLOB NOT NULL)"
         )
+        self._seq = 0
 
     def commit(self, events: Sequence[Event]) -> None:
+        rows = [(seq, encode_event(seq, each)) for seq, each in enumerate(events, self._seq + 1)]
+        self._seq += len(rows)
         self._connection.execute("BEGIN")
-        for event in events:
-            document = [event.mono, event.kind, event.sensor, event.values]
-            text = json.dumps(document, separators=(",", ":"))
-            self._connection.execute("INSERT INTO events (event) VALUES (?)", (text,))
+        self._connection.executemany("INSERT INTO events VALUES (?, ?)", rows)
         self._connection.execute("COMMIT")
 
     def pack(self) -> None:
@@ -201,9 +202,9 @@ class SqliteSpool:
         )
         reference = Reference(0.0, 1_772_352_000.0, 0.01)
         lines = []
-        for seq, text in self._connection.execute("SELECT seq, event FROM events ORDER BY seq"):
-            mono, kind, sensor, values = json.loads(text)
-            numbered = Numbered(seq, Event(kind, mono, values, sensor))
+        for (payload,) in self._connection.execute("SELECT event FROM events ORDER BY seq"):
+            seq, mono, _, sensor, values = json.loads(payload.decode())
+            numbered = Numbered(seq, Event("reading", mono, values, sensor))
             lines.append(
                 encode_row(make_row(numbered, header, place(mono, reference, 0.0), COLUMNS))
             )

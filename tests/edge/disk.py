@@ -2,7 +2,8 @@
 
 Names follow an ordered journal: a power cut keeps a prefix of the changes since the last sync of a
 folder. Contents keep what was synced, and any part of what was appended after it, perhaps followed
-by zeros, as file systems that grow a file before its data arrives leave it.
+by zeros, as file systems that grow a file before its data arrives leave it. What was set aside is
+written in place, block by block in any order: a block that did not arrive holds zeros.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import BinaryIO
 from eventpulse_edge.files import Entry
 
 SET_ASIDE = 100
+BLOCK = 64
 
 
 @dataclass(eq=False)
@@ -124,7 +126,10 @@ class ModelDisk:
             whole = len(inode.data)
             reached = draw.randint(inode.synced, whole)
             zeros = draw.choice((0, 0, whole - reached))
-            inode.data = inode.data[:reached] + bytearray(zeros)
+            if inode.set_aside and inode.synced:  # its first sync made its length durable
+                _lose_blocks(inode, draw)
+            else:
+                inode.data = inode.data[:reached] + bytearray(zeros)
             inode.synced = len(inode.data)
         self.dead = False
         self.changes_left = None
@@ -190,6 +195,14 @@ class ModelFile:
     def close(self) -> None:
         self._disk._alive()
         self._inode.set_aside = False
+
+
+def _lose_blocks(inode: Inode, draw: random.Random) -> None:
+    """Put zeros in the place of some blocks of what was not synced."""
+    for start in range(inode.synced // BLOCK * BLOCK, len(inode.data), BLOCK):
+        if draw.random() < 0.5:
+            lost = slice(max(start, inode.synced), min(start + BLOCK, len(inode.data)))
+            inode.data[lost] = bytes(lost.stop - lost.start)
 
 
 def _change_names(names: dict[Path, Inode | None], change: Change) -> None:
