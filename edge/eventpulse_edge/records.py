@@ -67,12 +67,12 @@ def scan(stream: BinaryIO) -> Iterator[bytes | Damage]:
             end = len(buffer)
             if not buffer:
                 break
-        stop = None if damage.inside else _find_end(buffer, start)
-        if stop is not None:
+        payload = None if damage.inside else _find_payload(buffer, start)
+        if payload is not None:
             if damage.size:
                 yield damage.end()
-            yield buffer[start + HEAD : stop]
-            start = stop + 1
+            yield payload
+            start += HEAD + len(payload) + 1
         elif end == len(buffer):
             damage.drop(end - start)
             break
@@ -123,16 +123,15 @@ def _seems_head(head: bytes) -> bool:
     return len(head) == HEAD and sum(fits) + (head[13:] == b" ") >= HEAD - 3
 
 
-def _find_end(buffer: bytes, start: int) -> int | None:
-    """Where the record that begins at `start` ends, if it is whole."""
+def _find_payload(buffer: bytes, start: int) -> bytes | None:
+    """That of the record that begins at `start`, if it is whole."""
     try:
-        stop = start + HEAD + int(buffer[start + 9 : start + 13], 16)
+        size = int(buffer[start + 9 : start + 13], 16)
         checksum = int(buffer[start : start + 8], 16)
     except ValueError:
         return None
-    if len(buffer) < stop or crc32(memoryview(buffer)[start + HEAD : stop]) != checksum:
-        return None
-    return stop
+    payload = buffer[start + HEAD : start + HEAD + size]
+    return payload if len(payload) == size and crc32(payload) == checksum else None
 
 
 def _is_note(buffer: bytes, start: int) -> bool:

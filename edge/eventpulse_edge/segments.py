@@ -29,7 +29,8 @@ from eventpulse_edge.events import Event, Kind, Numbered, last_covered, make_gap
 from eventpulse_edge.records import Damage, frame, scan
 
 FORMAT = 1
-_decode = json.JSONDecoder().decode
+_NUMBER = (int, float)
+_decode = json.JSONDecoder().raw_decode
 _KINDS: dict[Kind, str] = {"reading": "r", "gap": "g", "error": "e"}
 _KIND_OF: dict[str, Kind] = {letter: kind for kind, letter in _KINDS.items()}
 
@@ -141,15 +142,16 @@ class SegmentReader:
             if numbered is None:
                 unread += item.startswith(b"[")
                 continue
-            if self.last is not None and numbered.seq > self.last:
+            seq, event = numbered
+            if self.last is not None and seq > self.last:
                 break
-            if numbered.seq <= self.reached:
+            if seq <= self.reached:
                 unread = 0
                 continue
-            self._mono = numbered.event.mono
-            if numbered.seq > self.reached + 1:
-                yield self._give_up(numbered.seq - 1), self.note
-            self.reached = last_covered(numbered)
+            self._mono = event.mono
+            if seq > self.reached + 1:
+                yield self._give_up(seq - 1), self.note
+            self.reached = seq if event.kind == "reading" else last_covered(numbered)
             unread = 0
             yield numbered, self.note
         end = self.reached + unread if self.last is None else self.last
@@ -159,7 +161,10 @@ class SegmentReader:
     def _decode(self, payload: bytes) -> Numbered | None:
         """An event; None for a note, which is taken in, and for what this version cannot read."""
         try:
-            document = _decode(payload.decode())
+            text = payload.decode()
+            document, end = _decode(text)
+            if end != len(text):
+                raise ValueError(f"{text!r} is no document alone")
             if not isinstance(document, dict):
                 return _decode_event(document)
             self._take_note(document)
@@ -213,7 +218,7 @@ def _decode_event(document: list[object]) -> Numbered:
     seq, mono, kind, sensor, values, *alarm = document
     if not (
         isinstance(seq, int)
-        and isinstance(mono, int | float)
+        and isinstance(mono, _NUMBER)
         and isinstance(kind, str)
         and isinstance(values, dict)
         and (sensor is None or isinstance(sensor, str))
