@@ -132,6 +132,16 @@ class StackUser:
         """The digest of a curated table."""
         return str(self.get(f"datasets/{dataset}/digest")["digest"])
 
+    def verify(self, dataset: str, seconds: float = TIMEOUT_SECONDS) -> Answer:
+        """What the verification of a curated table has found. Raises NotEnded."""
+        path = f"verifications/{self.post(f'datasets/{dataset}/verify')['id']}"
+
+        def waiting() -> list[str]:
+            return [path] if self.get(path)["state"] == "running" else []
+
+        await_none(waiting, seconds)
+        return self.get(path)
+
     def _call(self, method: str, path: str, **arguments: Any) -> Answer:
         response = self._session.request(
             method, f"{self.stack.url}/api/{path}", timeout=_REQUEST_SECONDS, **arguments

@@ -116,12 +116,13 @@ locals {
       cpu         = "2"
       concurrency = 1
       instances   = { min = 0, max = 2 }
-      # It validates on trial, with staged and refused rows of its own, and removes them.
+      # It validates on trial, with staged and refused rows of its own, and removes them; to verify a
+      # table it rebuilds it beside the real one.
       buckets  = { raw = "view", staged = "edit", quarantine = "edit", reports = "edit" }
-      tables   = {}
+      tables   = { history = "edit", curated = "edit", marts = "describe" }
       log      = true
-      jobs     = false
-      sessions = false
+      jobs     = true
+      sessions = true
       enqueues = true
       watches  = false
       signs    = false
@@ -181,10 +182,9 @@ locals {
       cpu         = "1"
       concurrency = 20
       instances   = { min = 0, max = 10 }
-      # `verify` rebuilds a table beside the real one, with staged rows, refused rows and tables of
-      # its own, and removes them. An upload may replace the generation that it names.
-      buckets  = { raw = "edit", staged = "edit", quarantine = "edit", reports = "edit" }
-      tables   = { history = "edit", curated = "edit", marts = "view" }
+      # An upload may replace the generation that it names.
+      buckets  = { raw = "edit", staged = "view", quarantine = "view", reports = "edit" }
+      tables   = { history = "view", curated = "view", marts = "view" }
       log      = true
       jobs     = true
       sessions = true

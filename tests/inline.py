@@ -5,8 +5,9 @@ For tests that need many ingestions, or their deliveries in an order of the test
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from eventpulse.pipeline.load import load_dataset
 from eventpulse.pipeline.marts import build_marts
 from eventpulse.pipeline.registry import load_contract
 from eventpulse.pipeline.validate import validate_ingestion
+from eventpulse.pipeline.verification_requests import find_verification, request_verification
+from eventpulse.pipeline.verify import advance_verification
 from eventpulse.platform import Platform
 from eventpulse.ports import StoredObject, Task
 from eventpulse.rows.digest import table_digest
@@ -30,12 +33,13 @@ from eventpulse.wiring import WiredPlatform
 from tests.documents import check_documents
 from tests.fakes import MemoryTaskQueue
 
-STEPS = {
+STEPS: dict[str, tuple[Callable[[Platform, str, Delivery], object], str]] = {
     "validate": (validate_ingestion, "ingestion"),
     "drift": (judge_drift, "ingestion"),
     "load": (load_dataset, "dataset"),
     "marts": (build_marts, "dataset"),
     "bundle": (bundle_batches, "dataset"),
+    "backfill": (advance_verification, "verification"),
 }
 
 
@@ -95,11 +99,17 @@ class InlineLane:
         use_case, subject = STEPS[task.function]
         self._deliveries[task.name] += 1
         delivery = Delivery(task.name, self._deliveries[task.name] - 1)
-        use_case(self.platform, task.body[subject], delivery)
+        use_case(self.platform, str(task.body[subject]), delivery)
 
     def ingestion(self, ingestion_id: str) -> Ingestion:
         head = self.platform.log.head(f"ingestion/{ingestion_id}")
         return Ingestion.model_validate(head.projection)
+
+    def verify(self, dataset: str) -> bool | None:
+        """Whether the table is what its raw objects make it; everything runs."""
+        asked = request_verification(self.platform, str(uuid.uuid4()), dataset, "tests")
+        self.run()
+        return find_verification(self.platform, asked.id).equal
 
     def digest(self, dataset: str) -> str:
         columns = load_contract(self.platform, dataset, None).table().columns

@@ -15,7 +15,7 @@ from eventpulse.platform import Platform
 
 @functions_framework.http
 def drift(request: flask.Request) -> flask.Response:
-    return serve_task(request, "drift", _run, subject="ingestion")
+    return serve_task(request, "drift", _run, "ingestion")
 
 
 def _run(platform: Platform, body: dict[str, Any], delivery: Delivery) -> None:

@@ -15,7 +15,7 @@ from eventpulse.platform import Platform
 
 @functions_framework.http
 def lineage(request: flask.Request) -> flask.Response:
-    return serve_task(request, "lineage", _run, subject="name")
+    return serve_task(request, "lineage", _run, "name")
 
 
 def _run(platform: Platform, body: dict[str, Any], delivery: Delivery) -> None:

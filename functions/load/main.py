@@ -15,7 +15,7 @@ from eventpulse.platform import Platform
 
 @functions_framework.http
 def load(request: flask.Request) -> flask.Response:
-    return serve_task(request, "load", _run, subject="dataset")
+    return serve_task(request, "load", _run, "dataset")
 
 
 def _run(platform: Platform, body: dict[str, Any], delivery: Delivery) -> None:

@@ -15,7 +15,7 @@ from eventpulse.platform import Platform
 
 @functions_framework.http
 def validate(request: flask.Request) -> flask.Response:
-    return serve_task(request, "validate", _run, subject="ingestion")
+    return serve_task(request, "validate", _run, "ingestion")
 
 
 def _run(platform: Platform, body: dict[str, Any], delivery: Delivery) -> None:

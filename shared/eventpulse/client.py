@@ -43,7 +43,6 @@ PATIENCE_SECONDS = 30.0
 """How long a stack may be away while its work is waited for."""
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 120.0
-_VERIFY_SECONDS = 3600.0
 _BLOCK_BYTES = 1 << 20
 _UPLOADS = 3
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 2.0
@@ -266,9 +265,23 @@ class Client:
         return self._get("/api/datasets")
 
     def verify(self, dataset: str) -> Answer:
-        """Rebuild a table and compare; this may take as long as loading it took."""
-        path = f"/api/datasets/{_quote(dataset)}/verify"
-        return self._json(self._send("POST", path, timeout=(_CONNECT_SECONDS, _VERIFY_SECONDS)))
+        """Have a table rebuilt and compared; `wait_until_verified` says what came of it."""
+        return self.post(f"/api/datasets/{_quote(dataset)}/verify")
+
+    def wait_until_verified(
+        self,
+        verification_id: str,
+        timeout: float | None = None,
+        on_progress: Callable[[int, int | None], object] = lambda _done, _all: None,
+    ) -> Answer:
+        """The verification once it has ended. Raises TimeoutError."""
+
+        def look() -> Answer | None:
+            found = self._get(f"/api/verifications/{_quote(verification_id)}")
+            on_progress(found["position"], found["ingestions"])
+            return None if found["state"] == "running" else found
+
+        return poll(look, timeout)
 
     # --- Devices ---------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ EFFECTS: dict[str, tuple[str, ...]] = {
         "discard_rows",
         "replace_view",
         "replace_table",
+        "drop_dataset",
     ),
 }
 """The methods of each port that change something."""

@@ -52,17 +52,17 @@ def serve_task(
     request: flask.Request,
     function: str,
     use_case: Callable[[Platform, dict[str, Any], Delivery], object],
-    subject: str | None = None,
+    *subjects: str,
 ) -> flask.Response:
-    """Answer one call of the task queue or the scheduler: POST with a JSON object, in which
-    `subject` names what the call is about."""
+    """Answer one call of the task queue or the scheduler: POST with a JSON object, in which one of
+    `subjects` names what the call is about."""
 
     def answer(platform: Platform) -> object:
         body = request.get_json(silent=True)
         if request.method != "POST" or not isinstance(body, dict):
             raise RequestRefused(400, "invalid_task", "Not a task", "Send a JSON object with POST.")
-        if subject is not None and not isinstance(body.get(subject), str):
-            problem = f"The JSON object names no {subject}."
+        if subjects and not any(isinstance(body.get(each), str) for each in subjects):
+            problem = f"The JSON object names no {' or '.join(subjects)}."
             raise RequestRefused(400, "invalid_task", "Not a task", problem)
         return use_case(platform, body, read_delivery(request.headers.get))
 

@@ -37,7 +37,7 @@ PROJECTORS: Mapping[str, str] = {
     "schema": "eventpulse.ingestions.loading:project_schema",
     "sweep": "eventpulse.operations.sweeping:project_sweep",
     "trend": "eventpulse.operations.trends:project_trend",
-    "verification": "eventpulse.operations.verification:project_verification",
+    "verification": "eventpulse.operations.verifications:project_verification",
 }
 
 

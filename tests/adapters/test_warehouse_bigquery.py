@@ -15,7 +15,13 @@ from google.cloud import bigquery
 
 from emulators.credentials import PROJECT
 from emulators.stack import GoogleStack
-from eventpulse.adapters.tables_bigquery import TEMPORARY, make_field, make_table, want_tables
+from eventpulse.adapters.tables_bigquery import (
+    TEMPORARY,
+    make_field,
+    make_table,
+    update_table,
+    want_tables,
+)
 from eventpulse.adapters.warehouse_bigquery import BigQueryWarehouse
 from eventpulse.errors import BackendUnavailable, LoadRejected, SettingInvalid, TableConflict
 from eventpulse.ports import Column, DatasetTable, ObjectRef, RowCounts
@@ -97,6 +103,15 @@ def test_temporary_tables_expire_and_others_do_not() -> None:
                 assert timedelta(0) < expires - datetime.now(UTC) <= TEMPORARY
             else:
                 assert expires is None
+
+
+def test_a_temporary_table_that_is_asked_for_again_stays_for_another_day() -> None:
+    [wanted, *_] = want_tables(replace(TRIPS, temporary=True))
+    table = make_table("p.d.rows_trips", wanted)
+    assert update_table(table, wanted) == []
+    table.expires = datetime.now(UTC) + TEMPORARY / 3
+    assert update_table(table, wanted) == ["expires"]
+    assert table.expires > datetime.now(UTC) + TEMPORARY / 2
 
 
 def test_a_timestamp_is_partitioned_by_day_and_other_types_not_at_all() -> None:

@@ -37,6 +37,18 @@ def write_weather(file: Path, month: int) -> None:
     file.write_text("\n".join([HEADER, *lines]) + "\n")
 
 
+def test_a_table_is_verified_and_it_is_said_what_was_found(
+    dashboard: Dashboard, seeded: Seeded
+) -> None:
+    page = dashboard.page
+    dashboard.open("/datasets/planes")
+    page.get_by_role("button", name="Verify now").click()
+    expect(page.get_by_text("The table is what its raw objects say")).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("button", name="Verify now")).to_be_enabled()
+    assert dashboard.find_violations() == []
+    dashboard.shoot("dataset-verified")
+
+
 def test_a_file_goes_from_the_desk_to_the_published_mart(
     dashboard: Dashboard, tmp_path: Path
 ) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,12 @@ class LocalStack:
                     self._seen.add(stored.ref)
                     self.cloud.announce(stored)
             self.cloud.run()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is worked on meanwhile."""
+        with self._working:
+            yield
 
     def rest(self) -> None:
         """Until nothing is worked on."""

@@ -14,8 +14,9 @@ import pytest
 
 from eventpulse.cli.parser import main, make_parser
 from eventpulse.client import Client
-from eventpulse.errors import BackendUnavailable
+from eventpulse.errors import BackendUnavailable, LoadRejected
 from eventpulse.platform import Platform
+from eventpulse.ports import DatasetTable
 from tests.cli.stack import QUIET, LocalStack, RunCommand
 from tests.functions.harness import order, orders_contract, orders_file
 from tests.web_server import serve
@@ -54,7 +55,8 @@ def test_json_is_what_the_api_says_and_nothing_else(
     assert run("quarantine", ingestion_id, "--json").json == client.get_quarantine(ingestion_id)
     assert run("datasets", "--json").json == client.list_datasets()
     assert run("contract", "show", "orders", "--json").json == client.get_contract("orders")
-    assert run("verify", "orders", "--json").json == client.verify("orders")
+    verified = run("verify", "orders", "--json").json
+    assert verified == client.get(f"/api/verifications/{verified['id']}")
 
 
 def test_the_list_goes_on_where_it_ended(stack: LocalStack, run: RunCommand) -> None:
@@ -194,6 +196,37 @@ def test_verify_tells_a_table_that_differs(
 
     assert ran.status == 1
     assert "the table is NOT what its raw objects make it" in ran.out
+    assert squeeze(f"{loaded['id']} 0 3") in squeeze(ran.out)
+
+
+def test_a_verification_that_is_not_done_in_time_goes_on_and_is_looked_at_later(
+    stack: LocalStack, run: RunCommand, loaded: dict[str, Any]
+) -> None:
+    with stack.held():
+        late = run("verify", "orders", "--timeout", "0")
+    assert late.status == 1
+    [asked] = run("dataset", "verifications", "--json").json["verifications"]
+    assert f"follow it: eventpulse dataset verification {asked['id']}" in late.out
+    stack.rest()
+    assert "equal: yes" in run("dataset", "verification", asked["id"]).out
+    listed = run("dataset", "verifications", "--state", "done")
+    assert re.search(r"orders +done +yes +3 +3", listed.out)
+
+
+def test_a_verification_that_failed_says_why(
+    stack: LocalStack,
+    run: RunCommand,
+    loaded: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(table: DatasetTable, _sources: object, job_id: str) -> None:
+        raise LoadRejected(table.dataset, job_id, "no room")
+
+    monkeypatch.setattr(stack.cloud.platform.warehouse, "load_rows", refuse)
+    ran = run("verify", "orders")
+    assert ran.status == 1
+    assert "✗ orders: the verification failed" in ran.out
+    assert "no room" in ran.out
 
 
 # --- Contracts and marts -------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 import eventpulse
 from eventpulse.api.endpoints import Endpoint
 from eventpulse.api.routes import ENDPOINTS
-from eventpulse.pipeline import backfill_requests
+from eventpulse.pipeline import tasks
 from tests.cli.stack import LocalStack, RunCommand
 from tests.functions.answers import TOTALS
 from tests.functions.harness import orders_contract
@@ -35,7 +35,7 @@ MODULES = (
 def test_a_backfill_is_planned_looked_at_and_run(
     stack: LocalStack, run: RunCommand, loaded: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backfill_requests, "WAIT_SECONDS", 1)
+    monkeypatch.setattr(tasks, "WAIT_SECONDS", 1)
     stack.cloud.publish(orders_contract("2.0.0", minimum=-5))
 
     planned = run("backfill", "plan", "orders", "--wait", "--json")

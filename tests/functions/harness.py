@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -190,11 +190,21 @@ class Cloud:
         """Deliver what is due until nothing is; a refused task comes again, at most ten times."""
         while due := self.tasks.take_due(datetime.now(UTC)):
             for task, retries in due:
-                assert retries < 10, f"{task.name} is never done"
-                answer = self.deliver(task, retries)
-                self.deliveries.append(Delivered(task, answer.status_code, answer.json))
-                done = answer.status_code < 300
-                self.tasks.finish(task.name, retry_at=None if done else datetime.now(UTC))
+                self._try(task, retries)
+
+    def run_later(self, most: int | None = None) -> None:
+        """One after the other, and those too that are due within a day; at most so many."""
+        later = datetime.now(UTC) + timedelta(days=1)
+        while most != 0 and (due := self.tasks.take_due(later)):
+            self._try(*due[0])
+            most = None if most is None else most - 1
+
+    def _try(self, task: Task, retries: int) -> None:
+        assert retries < 10, f"{task.name} is never done"
+        answer = self.deliver(task, retries)
+        self.deliveries.append(Delivered(task, answer.status_code, answer.json))
+        done = answer.status_code < 300
+        self.tasks.finish(task.name, retry_at=None if done else datetime.now(UTC))
 
     def ingest(self, name: str, content: bytes, **headers: str) -> str:
         """Put, announce, run; the newest ingestion of that object's name."""

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 import requests
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from eventpulse.adapters.objects_file import FileObjectStore
 from eventpulse.adapters.uploads_file import UploadApp
-from eventpulse.pipeline.verify import SCRATCH_BUCKETS
 from eventpulse.platform import Platform
 from tests.functions.answers import OUTAGE, TOTALS, get, problem, upload_request
 from tests.functions.harness import (
@@ -26,7 +24,7 @@ from tests.functions.harness import (
 from tests.functions.ports import interrupt
 from tests.web_server import serve
 
-# --- Datasets, contracts, verify -----------------------------------------------------------------
+# --- Datasets and contracts ----------------------------------------------------------------------
 
 
 def test_datasets_are_listed_with_contract_and_rows(cloud: Cloud, api: FlaskClient) -> None:
@@ -115,135 +113,6 @@ def test_a_published_version_never_changes(cloud: Cloud, api: FlaskClient) -> No
     answer = api.post("/api/contracts", json={"text": orders_contract(minimum=1)})
 
     assert "raise the version" in problem(answer, 422, "contract_invalid")["detail"]
-
-
-def test_verify_rebuilds_the_table_from_raw_objects(cloud: Cloud, api: FlaskClient) -> None:
-    cloud.publish(orders_contract(added="evolve"))
-    first = cloud.ingest("orders/a.csv", orders_file(order(1), order(2, amount="-1"), order(3)))
-    second = cloud.ingest(
-        "orders/b.csv", orders_file(f"{order(1, minute=3)},blue", header=f"{HEADER},colour")
-    )
-    cloud.publish(orders_contract("2.0.0", minimum=5, added="evolve"))
-    third = cloud.ingest("orders/c.csv", orders_file(order(3, minute=1), order(4, amount="2")))
-    gone = cloud.ingest("orders/d.csv", orders_file(order(9)))
-    api.post(f"/api/ingestions/{gone}/retract")
-    replayed = api.post(f"/api/ingestions/{first}/replay")
-    cloud.run()
-    assert replayed.json is not None
-
-    answer = api.post("/api/datasets/orders/verify")
-
-    assert answer.status_code == 200, answer.text
-    result = answer.json
-    assert result is not None
-    assert set(result["ingestions"]) == {second, third, replayed.json["id"]}
-    assert (result["equal"], result["rows"], result["rebuilt_rows"]) == (True, 2, 2)
-    assert result["digest"] == result["rebuilt_digest"]
-    assert result["digest"] == get(api, "/api/datasets/orders/digest")["digest"]
-    verification = get(api, "/api/datasets/orders")["verification"]
-    assert (verification["equal"], verification["digest"]) == (True, result["digest"])
-
-
-def test_loads_do_not_lengthen_what_is_read_of_a_datasets_history(
-    cloud: Cloud, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cloud.publish(orders_contract())
-    read = cloud.platform.log.read
-    events: list[list[int]] = []
-    monkeypatch.setattr(
-        cloud.platform.log, "read", lambda *asked: events[-1].append(len(f := read(*asked))) or f
-    )
-    for number in range(3):
-        events.append([])
-        cloud.ingest(f"orders/{number}.csv", orders_file(order(number)))
-        events.append([])
-        assert api.post("/api/datasets/orders/verify").status_code == 200
-        assert len(get(api, "/api/datasets/orders/schemas")["accepted"]) == 1
-    assert events[1] == events[3] == events[5] == [1, 1]
-
-
-def test_verify_leaves_nothing_behind_and_can_be_done_again(cloud: Cloud, api: FlaskClient) -> None:
-    cloud.publish(orders_contract())
-    cloud.ingest("orders/a.csv", orders_file(order(1), order(2, amount="-1")))
-
-    results = [api.post("/api/datasets/orders/verify").json for _ in range(2)]
-
-    assert results[0] == results[1]
-    assert results[0] is not None
-    assert results[0]["rows"] == 1
-    assert cloud.platform.warehouse.count_rows("curated", "orders__verify") == 0
-    for bucket in SCRATCH_BUCKETS:
-        names = [each.ref.name for each in cloud.platform.objects.list(bucket)]
-        assert not [name for name in names if "verify" in name]
-
-
-@pytest.mark.parametrize("length", [48, 55])
-def test_a_dataset_with_a_long_name_is_verified_too(
-    cloud: Cloud, api: FlaskClient, length: int
-) -> None:
-    name = "orders".ljust(length, "x")
-    cloud.publish(orders_contract().replace("orders", name))
-    cloud.ingest(f"{name}/a.csv", orders_file(order(1)))
-    answer = api.post(f"/api/datasets/{name}/verify")
-    assert answer.status_code == 200, answer.text
-    assert answer.json is not None
-    assert (answer.json["equal"], answer.json["rows"]) == (True, 1)
-
-
-def test_verify_finds_a_table_that_was_tampered_with(cloud: Cloud, api: FlaskClient) -> None:
-    cloud.publish(orders_contract())
-    ingestion_id = cloud.ingest("orders/a.csv", orders_file(order(1), order(2)))
-    cloud.ingest("orders/b.csv", orders_file(order(3)))
-    table = tables_of("orders")
-    cloud.platform.warehouse.publish(table, [], [ingestion_id], fence=1_000)
-
-    answer = api.post("/api/datasets/orders/verify")
-
-    assert answer.json is not None
-    assert (answer.json["equal"], answer.json["rows"], answer.json["rebuilt_rows"]) == (False, 1, 3)
-
-
-def tables_of(dataset: str) -> Any:
-    from eventpulse.odcs import read_contract
-
-    return read_contract(orders_contract(), dataset).table()
-
-
-def test_two_verifications_of_a_dataset_do_not_run_at_once(cloud: Cloud, api: FlaskClient) -> None:
-    cloud.publish(orders_contract())
-    cloud.ingest("orders/a.csv", orders_file(order(1)))
-    client = client_of("api")
-    warehouse = cloud.platform.warehouse
-    met: list[TestResponse] = []
-
-    class Meeting:
-        """A warehouse in which a second verification is asked for while the first one loads."""
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "load_rows" and not met:
-                met.append(client.post("/api/datasets/orders/verify"))
-            return getattr(warehouse, name)
-
-    cloud.platform.__dict__["warehouse"] = Meeting()
-
-    answer = api.post("/api/datasets/orders/verify")
-
-    assert answer.json is not None
-    assert answer.json["equal"] is True
-    problem(met[0], 409, "verification_running")
-
-
-def test_a_verification_that_faults_gives_its_place_back(cloud: Cloud, api: FlaskClient) -> None:
-    cloud.publish(orders_contract())
-    cloud.ingest("orders/a.csv", orders_file(order(1)))
-    interrupt(cloud.platform, "warehouse", "load_rows", OUTAGE, 1)
-
-    first, second = (api.post("/api/datasets/orders/verify") for _ in range(2))
-
-    problem(first, 503, "backend_unavailable")
-    assert first.headers["Retry-After"] == "5"
-    assert second.json is not None
-    assert second.json["equal"] is True
 
 
 # --- Marts ---------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ schema = schemathesis.openapi.from_dict(openapi_document())
 def platform(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
 ) -> Iterator[None]:
-    """A stack with a dataset, a mart, a loaded file with refused rows, and a planned backfill."""
+    """A stack with a dataset, a mart, a loaded file with refused rows, and what operators began."""
     folder = tmp_path_factory.mktemp("fuzz")
     quiet = Settings(log_level="CRITICAL")
     with (
@@ -76,6 +76,7 @@ def platform(
         cloud.ingest("strange/a.csv", b"a\n1\n")
         backfill: Any = api.post("/api/backfills", json={"dataset": "orders", "check": False}).json
         assert api.post("/api/devices", json={"id": "station-0001"}).status_code == 201
+        verification: Any = api.post("/api/datasets/orders/verify").json
         cloud.run()
         proposals: Any = api.get("/api/proposals").json
         KNOWN.update(
@@ -83,6 +84,7 @@ def platform(
             datasets="orders",
             marts="totals",
             backfills=backfill["id"],
+            verifications=verification["id"],
             devices="station-0001",
             proposals=proposals["proposals"][0]["id"],
         )

@@ -265,7 +265,9 @@ def test_every_endpoint_answers_what_the_document_says(cloud: Cloud, api: FlaskC
     content = orders_file(order(1), order(2, amount="-1"))
     ingestion_id = cloud.ingest("orders/a.csv", content)
     backfill = api.post("/api/backfills", json={"dataset": "orders", "check": False})
+    verification = api.post("/api/datasets/orders/verify")
     assert backfill.json is not None
+    assert verification.json is not None
     cloud.run()
     document = openapi_document()
     drafted = [cloud.ingest(f"{name}/a.csv", b"id,n\n1,5\n") for name in ("shops", "towns")]
@@ -274,6 +276,7 @@ def test_every_endpoint_answers_what_the_document_says(cloud: Cloud, api: FlaskC
     ids |= dict.fromkeys(("/api/proposals/{id}", "/api/proposals/{id}/accept"), shops)
     names = {"/api/datasets": "orders", "/api/marts": "totals"}
     ids |= {"/api/backfills": backfill.json["id"]}
+    ids |= {"/api/verifications": verification.json["id"]}
 
     for endpoint in OTHERS:
         folder = "/".join(endpoint.path.split("/")[:3])

@@ -11,23 +11,7 @@ from flask.testing import FlaskClient
 from eventpulse.pipeline import backfill, backfill_requests
 from eventpulse.pipeline.sweep import sweep
 from tests.functions.answers import get, problem
-from tests.functions.harness import Cloud, Delivered, order, orders_contract, orders_file
-
-
-def run_all(cloud: Cloud, *, only: int | None = None) -> None:
-    """Deliver tasks until none is left, also those that are due later; with `only`, so many."""
-    later = cloud.platform.clock() + timedelta(days=1)
-    left = only
-    while due := cloud.tasks.take_due(later):
-        for task, retries in due[:1]:
-            answer = cloud.deliver(task, retries)
-            assert answer.status_code < 300, answer.text
-            cloud.deliveries.append(Delivered(task, answer.status_code, answer.json))
-            cloud.tasks.finish(task.name)
-        if left is not None:
-            left -= 1
-            if left == 0:
-                return
+from tests.functions.harness import Cloud, order, orders_contract, orders_file
 
 
 def request(api: FlaskClient, **body: Any) -> str:
@@ -67,7 +51,7 @@ def test_a_backfill_is_planned_says_what_it_would_change_and_changes_nothing_yet
     before = rows(cloud)
 
     backfill_id = request(api)
-    run_all(cloud)
+    cloud.run_later()
 
     planned = get(api, f"/api/backfills/{backfill_id}")
     assert (planned["state"], planned["items"], planned["checked"]) == ("planned", 3, 3)
@@ -93,11 +77,11 @@ def test_a_started_backfill_replays_everything_under_the_current_contract(
 ) -> None:
     cloud.publish(orders_contract("2.0.0", minimum=5))
     backfill_id = request(api, check=False)
-    run_all(cloud)
+    cloud.run_later()
     assert 2 in rows(cloud)
 
     decide(api, backfill_id, "start")
-    run_all(cloud)
+    cloud.run_later()
 
     done = get(api, f"/api/backfills/{backfill_id}")
     assert (done["state"], done["position"], done["ended"]) == ("done", 3, 3)
@@ -117,9 +101,9 @@ def test_a_deleted_table_is_rebuilt_from_raw(
     assert len(before) == 6
     cloud.platform.warehouse.drop_dataset("orders")
     backfill_id = request(api, check=False, force=True)
-    run_all(cloud)
+    cloud.run_later()
     decide(api, backfill_id, "start")
-    run_all(cloud)
+    cloud.run_later()
     assert get(api, f"/api/backfills/{backfill_id}")["outcomes"] == {"loaded": 3}
     assert rows(cloud) == before
 
@@ -131,13 +115,13 @@ def test_what_the_current_contract_has_judged_is_left_alone_unless_forced(
     cloud.ingest("orders/copy.csv", orders_file(order(3, amount="7"), order(13)))
     cloud.run()
     lazy, forced = request(api, check=False), request(api, check=False, force=True)
-    run_all(cloud)
+    cloud.run_later()
 
     plan = get(api, f"/api/backfills/{lazy}")
     assert (plan["items"], plan["skipped"]) == (0, {"unchanged": 2, "retracted": 1, "duplicate": 1})
     assert get(api, f"/api/backfills/{forced}")["items"] == 2
     decide(api, lazy, "start")
-    run_all(cloud)
+    cloud.run_later()
     assert get(api, f"/api/backfills/{lazy}")["state"] == "done"
 
 
@@ -150,12 +134,12 @@ def test_a_backfill_takes_a_time_and_lands_what_was_never_announced(
     later = (unknown.created + timedelta(seconds=1)).isoformat()
 
     backfill_id, empty = request(api, since=since), request(api, since=later)
-    run_all(cloud)
+    cloud.run_later()
     assert get(api, f"/api/backfills/{empty}")["items"] == 0
     [item] = get(api, f"/api/backfills/{backfill_id}/items")["items"]
     assert (item["action"], item["state"]) == ("land", None)
     decide(api, backfill_id, "start")
-    run_all(cloud)
+    cloud.run_later()
 
     assert get(api, f"/api/backfills/{backfill_id}")["outcomes"] == {"loaded": 1}
     assert rows(cloud) == {1: 10.5}
@@ -168,9 +152,9 @@ def test_slices_run_one_after_the_other_in_the_order_of_creation(
     monkeypatch.setattr(backfill, "CHUNK", 2)
     monkeypatch.setattr(backfill_requests, "CHUNK", 2)
     backfill_id = request(api, check=False, force=True)
-    run_all(cloud)
+    cloud.run_later()
     decide(api, backfill_id, "start")
-    run_all(cloud)
+    cloud.run_later()
 
     replays = [get(api, f"/api/ingestions/{each}")["replaced_by"] for each in ingested]
     shown = [get(api, f"/api/ingestions/{each}") for each in replays]
@@ -185,20 +169,20 @@ def test_a_paused_backfill_goes_on_where_it_stopped_and_a_cancelled_one_never(
 ) -> None:
     monkeypatch.setattr(backfill, "SLICE", 1)
     backfill_id = request(api, check=False, force=True)
-    run_all(cloud)
+    cloud.run_later()
     decide(api, backfill_id, "start")
-    run_all(cloud, only=1)
+    cloud.run_later(1)
 
     assert decide(api, backfill_id, "pause")["state"] == "paused"
-    run_all(cloud)
+    cloud.run_later()
     paused = get(api, f"/api/backfills/{backfill_id}")
     assert (paused["state"], paused["position"], len(paused["in_flight"])) == ("paused", 1, 1)
 
     decide(api, backfill_id, "resume")
-    run_all(cloud, only=1)
+    cloud.run_later(1)
     assert get(api, f"/api/backfills/{backfill_id}")["position"] == 2
     decide(api, backfill_id, "cancel")
-    run_all(cloud)
+    cloud.run_later()
 
     ended = get(api, f"/api/backfills/{backfill_id}")
     assert (ended["state"], ended["position"]) == ("cancelled", 2)
@@ -215,7 +199,7 @@ def test_a_backfill_whose_task_was_lost_is_woken_by_sweep(
     cloud.platform.settings = type(cloud.platform.settings)(sweep_after_seconds=0)
 
     assert sweep(cloud.platform).backfills == 1
-    run_all(cloud)
+    cloud.run_later()
 
     assert get(api, f"/api/backfills/{backfill_id}")["state"] == "planned"
 
@@ -224,15 +208,15 @@ def test_doing_a_task_again_does_nothing_twice(
     cloud: Cloud, api: FlaskClient, ingested: list[str]
 ) -> None:
     backfill_id = request(api, check=True, force=True)
-    run_all(cloud)
+    cloud.run_later()
     decide(api, backfill_id, "start")
-    run_all(cloud)
+    cloud.run_later()
     total = get(api, "/api/ingestions/counts")["total"]
 
     for delivered in list(cloud.deliveries):
         if delivered.task.function == "backfill":
             cloud.deliver(delivered.task)
-    run_all(cloud)
+    cloud.run_later()
 
     assert get(api, "/api/ingestions/counts")["total"] == total == 6
     assert get(api, f"/api/backfills/{backfill_id}")["outcomes"] == {"loaded": 3}

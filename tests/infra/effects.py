@@ -140,9 +140,13 @@ def exercise(cloud: Cloud, plain: Cloud) -> set[tuple[str, str]]:
     cloud.run()
     operator.upload()
     proposal = operator.decide(files["unknown"], files["drifted"])
-    operator.correct(files["first"], files["second"])
-    backfill = operator.backfill()
-    operator.look(files["first"], proposal, backfill)
+    ids = {
+        "ingestions": files["first"],
+        "proposals": proposal,
+        "verifications": operator.correct(files["first"], files["second"]),
+        "backfills": operator.backfill(),
+    }
+    operator.look(ids)
     operator.manage(device)
     return operator.used
 

@@ -85,15 +85,15 @@ class Operator:
         self.post("/api/proposals/{id}/reject", id=proposals[1])
         return str(proposals[0])
 
-    def correct(self, first: str, second: str) -> None:
-        """Mend a refused row, replay, retract, verify."""
+    def correct(self, first: str, second: str) -> str:
+        """Mend a refused row, replay, retract, verify; the verification."""
         mended = {"rows": [{"record": 2, "row": {"amount": "3"}}]}
         self.post("/api/ingestions/{id}/recover", mended, id=first)
         self.post("/api/ingestions/replay", {"ids": [second]})
         self.post("/api/ingestions/{id}/replay", id=first)
         replay = self.api.get(f"/api/ingestions/{second}").json["replaced_by"]
         self.post("/api/ingestions/{id}/retract", id=replay)
-        self.post("/api/datasets/{name}/verify", name="orders")
+        return str(self.post("/api/datasets/{name}/verify", name="orders")["id"])
 
     def backfill(self) -> str:
         """Plan two backfills, which judges each file on trial; run one, cancel the other."""
@@ -126,9 +126,8 @@ class Operator:
         self.post("/api/devices/{id}/keys/{kid}/remove", id=DEVICE, kid=kid)
         self.post("/api/devices/{id}/revoke", {"reason": "stolen"}, id=DEVICE)
 
-    def look(self, ingestion: str, proposal: str, backfill: str) -> None:
-        """Ask for all that there is to see."""
-        ids = {"ingestions": ingestion, "proposals": proposal, "backfills": backfill}
+    def look(self, ids: dict[str, str]) -> None:
+        """Ask for all that there is to see; `ids` has one of each kind."""
         for endpoint in ENDPOINTS:
             if endpoint.method != "GET":
                 continue
@@ -140,7 +139,7 @@ class Operator:
             assert answer.status_code == 200, (path, answer.text)
             self.used.add(("GET", endpoint.path))
         for format_ in ("csv", "xlsx"):
-            path = f"/api/ingestions/{ingestion}/quarantine?format={format_}"
+            path = f"/api/ingestions/{ids['ingestions']}/quarantine?format={format_}"
             assert self.api.get(path).status_code == 200
 
 

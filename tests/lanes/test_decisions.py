@@ -20,7 +20,6 @@ from eventpulse.pipeline.marts import publish_mart
 from eventpulse.pipeline.registry import publish_contract
 from eventpulse.pipeline.replay import replay_ingestion, retract_ingestion
 from eventpulse.pipeline.streams import Changes
-from eventpulse.pipeline.verify import verify_dataset
 from eventpulse.ports import NewEvent
 from tests.functions.ports import interrupt
 from tests.inline import InlineLane, inline_lane
@@ -148,7 +147,7 @@ def test_a_file_that_was_read_before_another_brought_its_column_is_known_under_t
     lane.run()
     assert [row["colour"] for row in rows(lane, "evolving")] == ["red", "blue"]
     assert lane.ingestion(late).schema_version == 1
-    assert verify_dataset(lane.platform, "evolving").equal
+    assert lane.verify("evolving")
 
 
 def test_recomputing_under_an_older_contract_keeps_newer_columns(lane: InlineLane) -> None:

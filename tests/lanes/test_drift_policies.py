@@ -18,7 +18,6 @@ from eventpulse.ingestions.loading import DatasetState
 from eventpulse.pipeline.documents import read_json
 from eventpulse.pipeline.registry import publish_contract
 from eventpulse.pipeline.validate import read_refused
-from eventpulse.pipeline.verify import verify_dataset
 from tests.inline import InlineLane, inline_lane
 
 HEADER = "id,amount,day,note,label"
@@ -235,7 +234,7 @@ def test_each_mode_acts_on_each_kind_of_change(lane: InlineLane, case: Case) -> 
         "renamed": [(each.name, each.header) for each in schema.renamed],
     } == {"evolved": [], "widened": [], "relaxed": [], "renamed": [], **case.schema}
     assert after.schema_version == schema.version
-    assert verify_dataset(lane.platform, "goods").equal, "the table follows from raw objects"
+    assert lane.verify("goods"), "the table follows from raw objects"
 
 
 def test_no_kind_and_no_mode_is_left_out() -> None:
@@ -299,7 +298,7 @@ def test_a_column_grows_from_date_to_timestamp_to_text(lane: InlineLane) -> None
         "2026-01-01T00:00:00.000000Z",
         "2026-01-02T00:00:00.000000Z",
     ]
-    assert verify_dataset(lane.platform, "goods").equal
+    assert lane.verify("goods")
 
 
 def test_rows_that_wait_while_a_column_grows_are_staged_again(lane: InlineLane) -> None:
@@ -320,7 +319,7 @@ def test_rows_that_wait_while_a_column_grows_are_staged_again(lane: InlineLane) 
     lane.run()
     assert rows_of(lane, lane.ingestion(waiting)) == [row(8, amount="007", day="2026-03-01")]
     assert rows_of(lane, lane.ingestion(growing)) == [row(9, amount="x", day="2026-03-01")]
-    assert verify_dataset(lane.platform, "goods").equal
+    assert lane.verify("goods")
 
 
 def test_a_view_on_a_column_that_grows_is_made_again(lane: InlineLane) -> None:

@@ -169,7 +169,7 @@ def test_a_column_that_grows(case: Case) -> None:
     case.drop("before.csv", UNDATED_B)
     case.drop("decimals.csv", HEADER + b"3,c,1.5,2026-01-01\n4,d,2.25,2026-01-02\n")
     case.drop("words.csv", HEADER + b"5,e,many,2026-01-03\n")
-    found = case.user.post(f"datasets/{case.dataset()}/verify")
+    found = case.user.verify(case.dataset())
     assert found["equal"]
     case.check()
 
@@ -289,7 +289,7 @@ def test_verify_finds_the_table_that_it_rebuilds(case: Case) -> None:
     case.drop("older.csv", OLDER)
     case.drop("newer.csv", NEWER)
     case.replay(case.ids[0])
-    found = case.user.post(f"datasets/{case.dataset()}/verify")
+    found = case.user.verify(case.dataset())
     assert found["equal"]
     assert found["rows"] == found["rebuilt_rows"] == 45
     case.check()

@@ -59,7 +59,7 @@ def check_table(user: StackUser, ingestion: str, rows: int) -> None:
     assert (ended.state, ended.rows_read) == ("loaded", rows), ended.detail
     answer = user.ingestion(ingestion)
     assert answer["rows_accepted"] == answer["rows_current"] + answer["rows_superseded"]
-    assert user.post(f"datasets/{ended.dataset}/verify")["equal"]
+    assert user.verify(ended.dataset)["equal"]
 
 
 @pytest.mark.parametrize("who", ["worker", "arbiter"])

@@ -276,6 +276,7 @@ PHASES = (
     "silence",
     "gaps",
     "backfills",
+    "verifications",
     "freshness",
 )
 """Parts of a sweep that query the log."""

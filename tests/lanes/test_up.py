@@ -199,7 +199,7 @@ def test_a_killed_stack_leaves_nothing_running_and_the_next_one_finishes_its_wor
             ("loaded", 50_000),
             ("loaded", 1_458),
         ]
-        assert user.post("datasets/parcels/verify")["equal"]
+        assert user.verify("parcels")["equal"]
 
 
 @pytest.mark.google

@@ -29,6 +29,7 @@ DECLARING = {
     "marts/mart.py",
     "drift/proposals.py",
     "operations/trends.py",
+    "operations/verifications.py",
 }
 """Modules with a `declared_queries`: only they may make queries."""
 

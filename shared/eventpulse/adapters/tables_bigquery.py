@@ -53,7 +53,7 @@ _PARTITION_UNITS: Mapping[ColumnType, str] = {"date": "MONTH", "timestamp": "DAY
 _NUMERIC_SCALE, _NUMERIC_WHOLE = 9, 29
 _LABEL_LENGTH = 63
 TEMPORARY = timedelta(days=1)
-"""How long a temporary table is there at most."""
+"""For how long a temporary table is there when nobody has asked for it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,14 @@ def update_table(found: bigquery.Table, wanted: WantedTable) -> list[str]:
     if labels != found.labels:
         found.labels = labels
         changed.append("labels")
+    if wanted.temporary and _expires_soon(found):
+        found.expires = datetime.now(UTC) + TEMPORARY
+        changed.append("expires")
     return changed
+
+
+def _expires_soon(found: bigquery.Table) -> bool:
+    return found.expires is not None and found.expires - datetime.now(UTC) < TEMPORARY / 2
 
 
 def _merge_fields(

@@ -1,4 +1,4 @@
-"""Datasets and their contracts: what is published, loaded, counted, digested and verified."""
+"""Datasets and their contracts: what is published, loaded, counted and digested."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from eventpulse.api.models import (
     ContractAnswer,
     ContractQuery,
     ContractText,
-    DatasetAnswer,
     DatasetList,
     DatasetSummary,
     DigestAnswer,
     FreshnessAnswer,
-    LastVerification,
     PublishedContract,
     Run,
-    VerificationAnswer,
 )
+from eventpulse.api.verifications import VerificationAnswer, describe_verification
 from eventpulse.contracts.contract import Contract, ServiceLevel
 from eventpulse.contracts.freshness import judge_freshness
 from eventpulse.errors import RequestRefused, TransientError
 from eventpulse.http import json_response
 from eventpulse.ingestions.ingestion import Ingestion, query_ingestions
 from eventpulse.ingestions.loading import ALL_DATASETS, DatasetState
-from eventpulse.operations.verification import VerificationState
+from eventpulse.operations.verifications import Verification, query_verifications
 from eventpulse.pipeline.catalogue import get_catalogue
 from eventpulse.pipeline.registry import (
     contract_entry,
@@ -48,6 +46,17 @@ logger = logging.getLogger(__name__)
 READS_AT_ONCE = 8
 RUNS = 12
 """How many of the newest ingestions a dataset is shown with."""
+
+
+class DatasetAnswer(DatasetSummary):
+    """`evolved` are the columns that accepted drift has added to the contract's, `verification` is
+    the newest."""
+
+    contract_versions: list[str]
+    path_patterns: list[str]
+    evolved: list[str]
+    observed: dict[str, str]
+    verification: VerificationAnswer | None
 
 
 def list_datasets(call: Call) -> DatasetList:
@@ -123,7 +132,7 @@ def _list_runs(platform: Platform, name: str) -> list[Run]:
 def get_dataset(call: Call) -> DatasetAnswer:
     name = call.path["name"]
     changes = Changes(call.platform)
-    changes.fetch(f"dataset/{name}", f"contract/{name}", f"verification/{name}")
+    changes.fetch(f"dataset/{name}", f"contract/{name}")
     registered = changes.projection(f"contract/{name}")
     if not registered and not changes.projection(f"dataset/{name}"):
         raise RequestRefused(
@@ -141,7 +150,7 @@ def get_dataset(call: Call) -> DatasetAnswer:
         path_patterns=_patterns(name, entry),
         evolved=[each.name for each in state.table_schema.evolved],
         observed=state.table_schema.observed,
-        verification=_last_verification(changes, name),
+        verification=_last_verification(call.platform, name),
     )
 
 
@@ -150,23 +159,14 @@ def _patterns(dataset: str, entry: Mapping[str, Json] | None) -> list[str]:
     return [str(each) for each in declared] if declared else [f"{dataset}/*"]  # type: ignore[union-attr]
 
 
-def _last_verification(changes: Changes, dataset: str) -> LastVerification | None:
-    projection = changes.projection(f"verification/{dataset}")
-    state = VerificationState.model_validate(projection or {"dataset": dataset})
-    if state.verified_at is None:
-        return None
-    return LastVerification.model_validate(
-        {
-            "equal": state.equal,
-            "digest": state.digest,
-            "rebuilt_digest": state.rebuilt_digest,
-            "at": state.verified_at,
-        }
-    )
+def _last_verification(platform: Platform, dataset: str) -> VerificationAnswer | None:
+    heads = platform.log.query(query_verifications(dataset), limit=1).heads
+    found = [Verification.model_validate(head.projection) for head in heads]
+    return describe_verification(found[0]) if found else None
 
 
 def get_digest(call: Call) -> DigestAnswer:
-    from eventpulse.pipeline.verify import digest_dataset
+    from eventpulse.pipeline.snapshots import digest_dataset
 
     found = digest_dataset(call.platform, call.path["name"])
     return DigestAnswer(
@@ -175,13 +175,6 @@ def get_digest(call: Call) -> DigestAnswer:
         rows=found.rows,
         columns=[column.name for column in found.columns],
     )
-
-
-def post_verify(call: Call) -> VerificationAnswer:
-    from eventpulse.pipeline.verify import verify_dataset
-
-    verification = verify_dataset(call.platform, call.path["name"])
-    return VerificationAnswer.model_validate(verification.model_dump(mode="json"))
 
 
 # --- Contracts -----------------------------------------------------------------------------------

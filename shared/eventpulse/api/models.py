@@ -362,23 +362,6 @@ class DatasetList(Answer):
     datasets: list[DatasetSummary]
 
 
-class LastVerification(Answer):
-    equal: bool
-    digest: str
-    rebuilt_digest: str
-    at: str
-
-
-class DatasetAnswer(DatasetSummary):
-    """`evolved` are the columns that accepted drift has added to the contract's."""
-
-    contract_versions: list[str]
-    path_patterns: list[str]
-    evolved: list[str]
-    observed: dict[str, str]
-    verification: LastVerification | None
-
-
 class DigestAnswer(Answer):
     """The same rows have the same digest, on every engine; `columns` are those it covers."""
 
@@ -386,18 +369,6 @@ class DigestAnswer(Answer):
     digest: str
     rows: int
     columns: list[str]
-
-
-class VerificationAnswer(Answer):
-    """A table against one rebuilt from the raw objects of `ingestions` under their contracts."""
-
-    dataset: str
-    equal: bool
-    digest: str
-    rebuilt_digest: str
-    rows: int
-    rebuilt_rows: int
-    ingestions: list[str]
 
 
 class ContractQuery(Request):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from eventpulse.api.audit import AuditPage, AuditQuery, list_actions
 from eventpulse.api.backfill_routes import BACKFILL_ENDPOINTS
 from eventpulse.api.datasets import (
+    DatasetAnswer,
     get_contract,
     get_dataset,
     get_digest,
     list_datasets,
     post_contract,
-    post_verify,
 )
 from eventpulse.api.device_routes import DEVICE_ENDPOINTS
 from eventpulse.api.endpoints import CSV, SQL, XLSX, YAML, Endpoint
@@ -37,7 +37,6 @@ from eventpulse.api.models import (
     ContractAnswer,
     ContractQuery,
     ContractText,
-    DatasetAnswer,
     DatasetList,
     DigestAnswer,
     FailureFilter,
@@ -66,7 +65,6 @@ from eventpulse.api.models import (
     Timeline,
     UploadAnswer,
     UploadRequest,
-    VerificationAnswer,
 )
 from eventpulse.api.openapi import get_openapi
 from eventpulse.api.proposals import (
@@ -90,6 +88,14 @@ from eventpulse.api.samples import get_dataset_rows, get_ingestion_rows, get_mar
 from eventpulse.api.search import SearchAnswer, SearchQuery, search
 from eventpulse.api.trends import TrendQuery, Trends, list_trends
 from eventpulse.api.uploads import post_upload
+from eventpulse.api.verifications import (
+    VerificationAnswer,
+    VerificationPage,
+    VerificationQuery,
+    get_verification,
+    list_verifications,
+    post_verify,
+)
 from eventpulse.drift.verdict import DriftVerdict
 from eventpulse.ingestions.quality import QualityReport
 from eventpulse.marts.checks import MartReport
@@ -256,7 +262,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/datasets/{name}",
         get_dataset,
-        "One dataset: contract versions, accepted schema, last verification.",
+        "One dataset: contract versions, accepted schema, newest verification.",
         DatasetAnswer,
         refusals=_DATASET,
         role="viewer",
@@ -365,12 +371,31 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/api/datasets/{name}/verify",
         post_verify,
-        "Rebuild the table from raw objects, and compare digests.",
+        "Have the table rebuilt from raw objects, and compared.",
         VerificationAnswer,
-        refusals={**_DATASET, 409: "Another verification of the dataset is under way."},
+        status=202,
+        refusals=_DATASET,
         role="operator",
         subject="dataset/{name}",
-        seconds=3600,
+    ),
+    Endpoint(
+        "GET",
+        "/api/verifications",
+        list_verifications,
+        "List verifications, newest first.",
+        VerificationPage,
+        query=VerificationQuery,
+        refusals=_CURSOR,
+        role="viewer",
+    ),
+    Endpoint(
+        "GET",
+        "/api/verifications/{id}",
+        get_verification,
+        "One verification: how far it is, and what it has found.",
+        VerificationAnswer,
+        refusals={404: "There is no such verification."},
+        role="viewer",
     ),
     Endpoint(
         "POST",

@@ -206,9 +206,16 @@ def list_datasets(session: Session) -> int:
 
 
 def verify(session: Session) -> int:
+    from eventpulse.cli.progress import watch_progress
     from eventpulse.cli.rendering import show_verification
 
-    answer = session.client.verify(session.given.dataset)
+    client, given = session.client, session.given
+    answer = client.verify(given.dataset)
+    with watch_progress(f"rebuilding {given.dataset}") as advance:
+        try:
+            answer = client.wait_until_verified(answer["id"], given.timeout, advance)
+        except TimeoutError:
+            answer = client.get(f"/api/verifications/{answer['id']}")
     session.show(answer, lambda: show_verification(session.console, answer))
     return OK if answer["equal"] else NOT_WELL
 

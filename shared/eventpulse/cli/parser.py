@@ -274,6 +274,7 @@ def _add_datasets(group: Any) -> None:
         "verify weather",
     )
     parser.add_argument("dataset", metavar="DATASET")
+    _add_timeout(parser, 3600.0)
 
 
 def _add_contracts(group: Any) -> None:
@@ -443,11 +444,11 @@ def _add_wait(parser: argparse.ArgumentParser) -> None:
     _add_timeout(parser)
 
 
-def _add_timeout(parser: argparse.ArgumentParser) -> None:
+def _add_timeout(parser: argparse.ArgumentParser, seconds: float = WAIT_SECONDS) -> None:
     parser.add_argument(
         "--timeout",
         type=float,
-        default=WAIT_SECONDS,
+        default=seconds,
         help="seconds to wait at most (default: %(default)g)",
     )
 

@@ -134,6 +134,22 @@ COMMANDS: tuple[Plain, ...] = (
         "dataset digest weather",
     ),
     Plain(
+        ("dataset", "verifications"),
+        "/api/verifications",
+        "list verifications, newest first",
+        "dataset verifications --dataset weather",
+        (_DATASET, Option("state", choices=("running", "done", "failed"))),
+        rows="verifications",
+        columns=("id", "dataset", "state", "equal", "rows", "rebuilt_rows", "finished_at"),
+        page=50,
+    ),
+    Plain(
+        ("dataset", "verification"),
+        "/api/verifications/{verification}",
+        "print how far a verification is and what it has found",
+        "dataset verification 5b1e9c20-…",
+    ),
+    Plain(
         ("contract", "changes"),
         "/api/datasets/{dataset}/contract/diff",
         "show what changed in a published contract, line by line",

@@ -178,14 +178,24 @@ def show_datasets(console: Console, answer: Answer) -> None:
 
 
 def show_verification(console: Console, answer: Answer) -> None:
-    name, count = answer["dataset"], len(answer["ingestions"])
+    name, count = answer["dataset"], answer["ingestions"]
     if answer["equal"]:
         text = f"✓ {name}: the table is what its raw objects make it ({answer['rows']:,} rows)"
         console.print(Text(text, "green"))
+    elif answer["state"] == "running":
+        console.print(f"… {name}: {answer['position']:,} of {count or 'some'} ingestions rebuilt")
+        console.print(f"  follow it: eventpulse dataset verification {answer['id']}")
+        return
+    elif answer["state"] == "failed":
+        console.print(Text(f"✗ {name}: the verification failed", "red"))
+        console.print(f"  {plain(answer['detail'])}")
+        return
     else:
         text = f"✗ {name}: the table is NOT what its raw objects make it"
         console.print(Text(text, "red"))
         console.print(f"  rows: {answer['rows']:,}, rebuilt: {answer['rebuilt_rows']:,}")
+        console.print(f"  ingestions whose rows are not what they must be: {answer['differing']:,}")
+        show_rows(console, answer["differences"], ("ingestion", "rows", "rebuilt_rows"), indent=2)
     console.print(Text(f"  digest:  {answer['digest']}", "dim"))
     console.print(Text(f"  rebuilt: {answer['rebuilt_digest']} (from {count} ingestions)", "dim"))
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from pydantic import TypeAdapter
 
 from eventpulse.errors import ObjectMissing, RequestRefused
-from eventpulse.operations.backfills import ACTIVE, DECISIONS, Backfill, Item, query_stalled
+from eventpulse.operations.backfills import ACTIVE, DECISIONS, Backfill, Item
 from eventpulse.pipeline.registry import contract_entry
 from eventpulse.pipeline.streams import Changes
-from eventpulse.pipeline.tasks import enqueue_call
+from eventpulse.pipeline.tasks import enqueue_operation
 from eventpulse.platform import Platform
 from eventpulse.ports import Json, NewEvent
-from eventpulse.values import format_time
-
-WAIT_SECONDS = 3
-"""How often the end of a slice is looked for."""
 
 CHUNK = 500
 """Items in one document of the plan."""
@@ -97,27 +91,11 @@ def decide_backfill(platform: Platform, backfill_id: str, decision: str) -> Back
             return find_backfill(platform, backfill_id)
 
 
-def wake_backfills(platform: Platform, patience: timedelta, limit: int) -> int:
-    """Ask for the next slice of what nothing has touched for so long; how many there are."""
-    before = format_time(platform.clock() - patience)
-    page = platform.log.query(query_stalled(before), limit=limit)
-    for head in page.heads:
-        enqueue_backfill(platform, str(head.projection["id"]), wait=True)
-    return len(page.heads)
-
-
 def enqueue_backfill(platform: Platform, backfill_id: str, *, wait: bool = False) -> None:
-    """One task a version of the stream, and while waiting one a period."""
+    """Have it taken further, if it is under way."""
     head = platform.log.head(f"backfill/{backfill_id}")
-    if Backfill.model_validate(head.projection).state not in ACTIVE:
-        return
-    name = f"backfill-{backfill_id}-v{head.version}"
-    not_before = None
-    if wait:
-        period = int(platform.clock().timestamp()) // WAIT_SECONDS + 1
-        name = f"{name}-w{period}"
-        not_before = datetime.fromtimestamp(period * WAIT_SECONDS, UTC)
-    enqueue_call(platform, name, "backfill", {"backfill": backfill_id}, not_before)
+    if Backfill.model_validate(head.projection).state in ACTIVE:
+        enqueue_operation(platform, head, wait=wait)
 
 
 def chunk_name(backfill: Backfill, number: int) -> str:

@@ -413,14 +413,14 @@ def _fault(platform: Platform, group: LoadGroup, error: Exception) -> None:
     changes = Changes(platform)
     if changes.group(group.id).lease != group.lease:
         return
-    if _is_spent(error):
+    if is_spent(error):
         changes.add(group.stream, NewEvent("job.spent", {"job": group.job_id}))
     faulted = NewEvent("step.faulted", {"step": "load", "problem": describe_fault(error)})
     changes.add(group.stream, faulted)
     changes.commit()
 
 
-def _is_spent(error: Exception) -> bool:
+def is_spent(error: Exception) -> bool:
     """A transient fault after which the job's id cannot be used again."""
     return isinstance(error, EventPulseError) and bool(error.fields.get("job_spent"))
 

@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from eventpulse.contracts.freshness import judge_freshness
 from eventpulse.ingestions.ingestion import Ingestion, query_awaiting_load, query_unfinished
 from eventpulse.ingestions.loading import ALL_DATASETS, DatasetState
+from eventpulse.leases import Lease
+from eventpulse.operations import backfills, verifications
 from eventpulse.operations.sweeping import (
     LANDING_TIME,
     MOST_LANDED,
@@ -27,7 +29,6 @@ from eventpulse.operations.sweeping import (
     is_held,
     is_stalled,
 )
-from eventpulse.pipeline.backfill_requests import wake_backfills
 from eventpulse.pipeline.catalogue import get_catalogue
 from eventpulse.pipeline.fleet.land_batch import leave_out_landed
 from eventpulse.pipeline.fleet.sweep import (
@@ -41,9 +42,9 @@ from eventpulse.pipeline.land import FinalizedObject, identify, land_object
 from eventpulse.pipeline.marts import stale_datasets
 from eventpulse.pipeline.signals import report_late, report_sweep
 from eventpulse.pipeline.streams import Changes, list_heads
-from eventpulse.pipeline.tasks import enqueue_load, enqueue_marts, wake_changed
+from eventpulse.pipeline.tasks import enqueue_load, enqueue_marts, enqueue_operation, wake_changed
 from eventpulse.platform import Platform
-from eventpulse.ports import NewEvent, StoredObject
+from eventpulse.ports import NewEvent, Query, StoredObject
 from eventpulse.values import format_time, parse_time
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Swept:
     bundles: int = 0
     commands: int = 0
     backfills: int = 0
+    verifications: int = 0
     alerts: int = 0
     faults: int = 0
 
@@ -80,8 +82,11 @@ def sweep(platform: Platform, *, most_landed: int = MOST_LANDED) -> Swept:
     with _isolated(swept, "marts"):
         _wake_marts(platform, swept)
     _settle_fleet(platform, swept)
+    untouched = format_time(platform.clock() - _patience(platform))
     with _isolated(swept, "backfills"):
-        swept.backfills = wake_backfills(platform, _patience(platform), BATCH)
+        swept.backfills = _wake_operations(platform, backfills.query_stalled(untouched))
+    with _isolated(swept, "verifications"):
+        swept.verifications = _wake_operations(platform, verifications.query_stalled(untouched))
     with _isolated(swept, "objects"):
         _land_unannounced(platform, swept, most_landed)
     waiting = 0.0
@@ -283,6 +288,21 @@ def _wake_marts(platform: Platform, swept: Swept) -> None:
         with _isolated(swept, f"marts of {name}"):
             enqueue_marts(platform, name, loads, f"-sweep-{minute}")
             swept.marts += 1
+
+
+# --- What operators have asked for --------------------------------------------------------------
+
+
+def _wake_operations(platform: Platform, stalled: Query) -> int:
+    """Have long operations taken further that nobody works on; how many there are."""
+    woken = 0
+    for head in platform.log.query(stalled, limit=BATCH).heads:
+        held = head.projection.get("lease")
+        lease = None if held is None else Lease.model_validate(held)
+        if not is_held(lease, platform.clock()):
+            enqueue_operation(platform, head, wait=True)
+            woken += 1
+    return woken
 
 
 # --- What operators are told --------------------------------------------------------------------

@@ -10,8 +10,11 @@ from eventpulse.ingestions.ingestion import Ingestion
 from eventpulse.logs import propagation_headers
 from eventpulse.pipeline.streams import Changes
 from eventpulse.platform import Platform
-from eventpulse.ports import Json, Task
+from eventpulse.ports import Head, Json, Task
 from eventpulse.values import Document
+
+WAIT_SECONDS = 3
+"""How often a long operation looks for what it waits for."""
 
 
 def enqueue_call(
@@ -89,6 +92,19 @@ def enqueue_lineage(platform: Platform, document: Document) -> None:
     """Have a lineage artifact forwarded, where an endpoint is configured."""
     if platform.settings.openlineage_url:
         enqueue_call(platform, f"lineage-{document.sha256}", "lineage", document.model_dump())
+
+
+def enqueue_operation(platform: Platform, head: Head, *, wait: bool = False) -> None:
+    """Have a long operation of an operator, `backfill/<id>` or `verification/<id>`, taken further:
+    one task a version of its stream, and while waiting one a period."""
+    kind, _, id_ = head.stream.partition("/")
+    name = f"{kind}-{id_}-v{head.version}"
+    not_before = None
+    if wait:
+        period = int(platform.clock().timestamp()) // WAIT_SECONDS + 1
+        name = f"{name}-w{period}"
+        not_before = datetime.fromtimestamp(period * WAIT_SECONDS, UTC)
+    enqueue_call(platform, name, "backfill", {kind: id_}, not_before)
 
 
 def task_safe(text: str) -> str:

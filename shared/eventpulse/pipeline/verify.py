@@ -2,267 +2,237 @@
 
 The raw objects of the active ingestions are validated again, each under the contract and the
 accepted schema that it was validated under, and loaded into scratch tables by the code that loads
-any table. Equal digests mean that the table holds just the rows that it must. Scratch tables and
-documents bear the dataset's name with `__verify` and are removed before and after.
+any table. Equal digests mean that the table holds just the rows that it must.
+
+Each task takes a verification one stage further and asks for the next, so it goes on where it
+stopped whatever was killed. A lease keeps a second delivery out while one works.
 """
 
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from eventpulse.drift.accepted_schema import AcceptedSchema, extend_contract
-from eventpulse.errors import BackendUnavailable, RequestRefused
-from eventpulse.ingestions.ingestion import Ingestion, query_ingestions
+from eventpulse.errors import BooksUnbalanced, SettingInvalid, TerminalError
+from eventpulse.ingestions.ingestion import Ingestion
 from eventpulse.ingestions.loading import LoadGroup, Member
-from eventpulse.leases import Delivery, Held, Lease
-from eventpulse.logs import current_context
-from eventpulse.operations.verification import (
+from eventpulse.leases import Begin, Delivery, Exhausted, Held
+from eventpulse.operations.verifications import (
+    MOST_DIFFERENCES,
+    Slice,
+    Stage,
     Verification,
-    VerificationState,
-    group_layouts,
-    is_active,
-    scratch_name,
+    cut_slices,
+    find_differences,
 )
-from eventpulse.pipeline.catalogue import get_catalogue
-from eventpulse.pipeline.load import load_members
-from eventpulse.pipeline.registry import contract_entry, load_contract
-from eventpulse.pipeline.steps import begin_leased, describe_fault
-from eventpulse.pipeline.streams import Changes, dataset_of, list_heads, schema_stream
+from eventpulse.pipeline.documents import dump, read_json, write_json
+from eventpulse.pipeline.load import is_spent, load_members
+from eventpulse.pipeline.registry import load_contract
+from eventpulse.pipeline.snapshots import layout_table, read_contents, read_schemas, take_snapshot
+from eventpulse.pipeline.steps import Holder, begin_leased, describe_fault
+from eventpulse.pipeline.streams import Changes
+from eventpulse.pipeline.tasks import enqueue_call
 from eventpulse.pipeline.validate import gather_facts
+from eventpulse.pipeline.verification_requests import enqueue_verification, read_verification
 from eventpulse.platform import Platform
-from eventpulse.ports import Bucket, Column, DatasetTable, NewEvent
-from eventpulse.rows.digest import table_digest
-from eventpulse.values import format_time
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from eventpulse.ports import Bucket, Column, Json, NewEvent
+from eventpulse.values import Value
 
 logger = logging.getLogger(__name__)
 
-SNAPSHOT_TRIES = 5
 SCRATCH_BUCKETS: tuple[Bucket, ...] = ("staged", "quarantine")
 
 
-@dataclass(frozen=True, slots=True)
-class TableDigest:
-    """The digest of a table's rows over `columns`, and how many rows there are."""
+class Snapshot(Value):
+    """The document that a verification goes by: the slices that it rebuilds, the columns that it
+    compares, and the table's rows by ingestion: how many, and the sum of their hashes in hex."""
 
-    digest: str
-    rows: int
     columns: tuple[Column, ...]
+    slices: tuple[Slice, ...]
+    table: dict[str, tuple[int, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Ingestions of one table layout, in the order in which they were loaded."""
+def advance_verification(platform: Platform, verification_id: str, delivery: Delivery) -> None:
+    """Take it one stage further, and ask for the next. Raises RequestRefused (404), and
+    TransientError to be tried again."""
+    for port in (platform.log, platform.objects, platform.tasks, platform.warehouse):
+        assert port is not None  # a wrong setting shows before a lease is taken
 
-    table: DatasetTable
-    schema: AcceptedSchema
-    ingestions: tuple[Ingestion, ...]
+    def look(changes: Changes) -> Holder | None:
+        found = read_verification(changes, verification_id)
+        return (found.lease, found.attempts) if found.state == "running" else None
 
-
-def digest_dataset(platform: Platform, dataset: str) -> TableDigest:
-    """The digest of a curated table over the columns that its active ingestions know.
-
-    Raises RequestRefused (404), and BackendUnavailable while it is being loaded.
-    """
-    return _take_snapshot(platform, dataset)[1]
-
-
-def verify_dataset(platform: Platform, dataset: str) -> Verification:
-    """Rebuild a dataset's table from raw objects and compare.
-
-    Raises RequestRefused (404 unknown, 409 another verification runs), and what validating and
-    loading raise: ObjectMissing when a raw object is gone.
-    """
-    scratch = scratch_name(dataset)
-    if scratch in get_catalogue(platform).entries:
-        raise RequestRefused(
-            409,
-            "scratch_taken",
-            "There is no room to rebuild in",
-            f"The dataset {scratch!r} has the name that a rebuilt {dataset!r} would bear.",
-        )
-    contract_entry(platform, dataset, None)
-    lease = _begin(platform, dataset)
-    try:
-        layouts, found = _take_snapshot(platform, dataset)
-        rebuilt = _rebuild(platform, dataset, layouts, found.columns)
-    except BaseException as error:
-        problem = describe_fault(error) if isinstance(error, Exception) else "interrupted"
-        _end(platform, dataset, lease, NewEvent("step.faulted", {"problem": problem}))
-        raise
-    verification = Verification(
-        dataset=dataset,
-        equal=found.digest == rebuilt.digest,
-        digest=found.digest,
-        rebuilt_digest=rebuilt.digest,
-        rows=found.rows,
-        rebuilt_rows=rebuilt.rows,
-        ingestions=tuple(each.id for layout in layouts for each in layout.ingestions),
-    )
-    result = verification.model_dump(mode="json", exclude={"ingestions"})
-    _end(platform, dataset, lease, NewEvent("verified", result))
-    return verification
-
-
-# --- The lease -----------------------------------------------------------------------------------
-
-
-def _begin(platform: Platform, dataset: str) -> Lease:
-    """Raises RequestRefused (409) while another verification of the dataset runs."""
-    changes, decision = begin_leased(
-        platform,
-        "verify",
-        f"verification/{dataset}",
-        Delivery(current_context().request_id),
-        lambda changes: (_state(changes, dataset).lease, 0),  # attempts are not counted
-        max_attempts=1,
-    )
+    stream = f"verification/{verification_id}"
+    changes, decision = begin_leased(platform, "verify", stream, delivery, look)
+    verification = read_verification(changes, verification_id)
     if isinstance(decision, Held):
-        raise RequestRefused(
-            409,
-            "verification_running",
-            "A verification of this dataset is under way",
-            f"Try again when it is over, at the latest at {format_time(decision.until)}.",
-        )
-    lease = _state(changes, dataset).lease
-    assert lease is not None
-    return lease
+        name = f"verification-{verification_id}-v{changes.head(stream).version}-lease"
+        body: dict[str, Json] = {"verification": verification_id}
+        enqueue_call(platform, name, "backfill", body, decision.until)
+    elif isinstance(decision, Exhausted):
+        problem = f"Its stage {verification.stage} began {decision.attempts} times and never ended."
+        _fail(platform, verification, problem)
+    elif decision is not None:
+        _attempt(platform, verification, decision)
 
 
-def _end(platform: Platform, dataset: str, lease: Lease, event: NewEvent) -> None:
+def _attempt(platform: Platform, verification: Verification, begun: Begin) -> None:
+    try:
+        event = _STAGES[verification.stage](platform, verification)
+    except SettingInvalid:
+        raise
+    except TerminalError as error:
+        _fail(platform, verification, error.message)
+    except Exception as error:
+        problem = describe_fault(error)
+        if begun.last:
+            logger.exception("verification failed", extra={"fields": {"id": verification.id}})
+            _fail(platform, verification, problem)
+            return
+        faulted: dict[str, Json] = {"problem": problem, "job_spent": is_spent(error)}
+        _settle(platform, verification, NewEvent("step.faulted", faulted))
+        raise
+    else:
+        _settle(platform, verification, event)
+        enqueue_verification(platform, verification.id)
+
+
+def _fail(platform: Platform, verification: Verification, detail: str) -> None:
+    _remove_scratch(platform, verification)
+    _settle(platform, verification, NewEvent("failed", {"detail": detail}))
+
+
+def _settle(platform: Platform, verification: Verification, event: NewEvent) -> None:
+    """Note what came of the stage, unless another attempt has taken it over."""
     while True:
         changes = Changes(platform)
-        if _state(changes, dataset).lease != lease:
+        if read_verification(changes, verification.id).lease != verification.lease:
             return
-        changes.add(f"verification/{dataset}", event)
+        changes.add(verification.stream, event)
         if changes.commit():
             return
 
 
-def _state(changes: Changes, dataset: str) -> VerificationState:
-    projection = changes.projection(f"verification/{dataset}")
-    return VerificationState.model_validate(projection or {"dataset": dataset})
+# --- Stages --------------------------------------------------------------------------------------
 
 
-# --- What is there -------------------------------------------------------------------------------
-
-
-def _take_snapshot(platform: Platform, dataset: str) -> tuple[list[Layout], TableDigest]:
-    """The active ingestions and the table's digest, of one moment between two loads."""
-    for _ in range(SNAPSHOT_TRIES):
-        before = dataset_of(platform, dataset)
-        if before.open_group is not None:
-            continue
-        layouts = _find_layouts(platform, dataset)
-        found = _digest_table(platform, dataset, _all_columns(platform, dataset, layouts))
-        after = dataset_of(platform, dataset)
-        if after.open_group is None and after.loads == before.loads:
-            return layouts, found
-    raise BackendUnavailable(
-        "the warehouse", f"read {dataset} between two loads", "it is being loaded; try again"
+def _take_snapshot(platform: Platform, verification: Verification) -> NewEvent:
+    """Note what the table holds, and of which ingestions it is made."""
+    loaded, contents = take_snapshot(platform, verification.dataset)
+    snapshot = Snapshot(
+        columns=contents.columns,
+        slices=tuple(cut_slices(loaded, platform.settings.group_size)),
+        table={id_: (each.rows, f"{each.total:x}") for id_, each in contents.tallies.items()},
     )
+    name = f"_verifications/{verification.id}/snapshot.json"
+    document = write_json(platform, "reports", name, snapshot.model_dump(mode="json"))
+    taken: dict[str, Json] = {
+        "snapshot": dump(document),
+        "ingestions": len(loaded),
+        "digest": contents.digest,
+        "rows": contents.rows,
+    }
+    return NewEvent("snapshot.taken", taken)
 
 
-def _find_layouts(platform: Platform, dataset: str) -> list[Layout]:
-    heads = list_heads(platform, query_ingestions(state="loaded", dataset=dataset))
-    loaded = (Ingestion.model_validate(head.projection) for head in heads)
-    runs = group_layouts([each for each in loaded if is_active(each)])
-    schemas = _read_schemas(platform, dataset) if runs else {}
-    return [
-        Layout(
-            extend_contract(
-                load_contract(platform, dataset, version), schemas[schema_version]
-            ).table(),
-            schemas[schema_version],
-            tuple(ingestions),
-        )
-        for version, schema_version, ingestions in runs
-    ]
-
-
-def _read_schemas(platform: Platform, dataset: str) -> dict[int, AcceptedSchema]:
-    """Every accepted schema that the dataset ever had, by its version."""
-    schemas = {0: AcceptedSchema()}
-    for event in platform.log.read(schema_stream(dataset)):
-        schema = AcceptedSchema.model_validate(event.data["schema"])
-        schemas[schema.version] = schema
-    return schemas
-
-
-def _all_columns(platform: Platform, dataset: str, layouts: Sequence[Layout]) -> tuple[Column, ...]:
-    """The columns of all layouts, as the last one types each; the contract's for an empty table."""
-    tables = [layout.table for layout in layouts]
-    if not tables:
-        return load_contract(platform, dataset, None).table().columns
-    return tuple({column.name: column for table in tables for column in table.columns}.values())
-
-
-def _digest_table(platform: Platform, name: str, columns: tuple[Column, ...]) -> TableDigest:
-    rows = 0
-
-    def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        nonlocal rows
-        for batch in batches:
-            rows += batch.num_rows
-            yield batch
-
-    digest = table_digest(count(platform.warehouse.read_table("curated", name, columns)), columns)
-    return TableDigest(digest, rows, columns)
-
-
-# --- What must be there --------------------------------------------------------------------------
-
-
-def _rebuild(
-    platform: Platform, dataset: str, layouts: Sequence[Layout], columns: tuple[Column, ...]
-) -> TableDigest:
-    scratch = scratch_name(dataset)
-    _remove_scratch(platform, scratch)
-    try:
-        for layout in layouts:
-            table = replace(layout.table, dataset=scratch, temporary=True)
-            for group in _group_again(platform, dataset, layout):
-                load_members(platform, table, group)
-        return _digest_table(platform, scratch, columns)
-    finally:
-        _remove_scratch(platform, scratch)
-
-
-def _group_again(platform: Platform, dataset: str, layout: Layout) -> Iterator[LoadGroup]:
-    """Groups of a layout, each staged when it is asked for."""
-    size = platform.settings.group_size
-    for start in range(0, len(layout.ingestions), size):
-        some = layout.ingestions[start : start + size]
-        yield LoadGroup(
-            id=uuid.uuid4().hex,  # the id of a load job counts once, in whichever run
-            dataset=scratch_name(dataset),
-            members=tuple(_stage_again(platform, dataset, layout, each) for each in some),
-            opened_at=format_time(platform.clock()),
-        )
-
-
-def _stage_again(platform: Platform, dataset: str, layout: Layout, ingestion: Ingestion) -> Member:
-    """Validate an ingestion's raw objects once more, into scratch documents."""
-    contract = load_contract(platform, dataset, ingestion.contract_version)
-    copy = ingestion.model_copy(update={"dataset": scratch_name(dataset)})
-    facts = gather_facts(platform, copy, contract, layout.schema)
-    return Member(
-        ingestion=ingestion.id,
-        action="activate",
-        contract_version=ingestion.contract_version or "",
-        rows_accepted=facts.balance.rows_accepted,
-        staged=tuple(facts.staged),
+def _rebuild_slice(platform: Platform, verification: Verification) -> NewEvent:
+    """Stage the next slice again, and load it into the scratch tables."""
+    snapshot = _read_snapshot(platform, verification)
+    fence, start = 1, 0
+    while start < verification.position:
+        start += len(snapshot.slices[fence - 1].ingestions)
+        fence += 1
+    part = snapshot.slices[fence - 1]
+    schema = read_schemas(platform, verification.dataset)[part.schema_version]
+    layout = layout_table(platform, verification.dataset, part.contract_version, schema)
+    group = LoadGroup(
+        id=f"{verification.id}-{fence}",
+        dataset=verification.scratch,
+        fence=fence,
+        members=tuple(_stage_again(platform, verification, part)),
+        job_number=verification.job_number,
+        opened_at=verification.created_at,
     )
+    about = f"Rebuilt from raw objects to verify {verification.dataset}, and dropped then."
+    table = replace(layout, dataset=verification.scratch, description=about, temporary=True)
+    load_members(platform, table, group)
+    _remove_documents(platform, verification)
+    return NewEvent("rebuilt", {"position": start + len(part.ingestions)})
 
 
-def _remove_scratch(platform: Platform, scratch: str) -> None:
-    platform.warehouse.drop_dataset(scratch)
+def _compare(platform: Platform, verification: Verification) -> NewEvent:
+    """Note whether the rebuilt table is the one that was there, and whose rows are not."""
+    snapshot = _read_snapshot(platform, verification)
+    _check_kept(platform, verification, snapshot)
+    rebuilt = read_contents(platform, verification.scratch, snapshot.columns)
+    table = {id_: (rows, int(total, 16)) for id_, (rows, total) in snapshot.table.items()}
+    differences = find_differences(table, rebuilt.tallies)
+    compared: dict[str, Json] = {
+        "rebuilt_digest": rebuilt.digest,
+        "rebuilt_rows": rebuilt.rows,
+        "differing": len(differences),
+        "differences": [each.model_dump() for each in differences[:MOST_DIFFERENCES]],
+    }
+    return NewEvent("compared", compared)
+
+
+def _check_kept(platform: Platform, verification: Verification, snapshot: Snapshot) -> None:
+    """Raises BooksUnbalanced when the scratch tables have expired since the first slice."""
+    first = snapshot.slices[0].ingestions if snapshot.slices else ()
+    kept = platform.warehouse.row_counts(verification.scratch, first)
+    if len(kept) < len(first):
+        subject = f"the tables that were rebuilt to verify {verification.dataset}"
+        counts = {"rebuilt": len(first), "kept": len(kept)}
+        raise BooksUnbalanced(subject, "ingestions rebuilt == kept", **counts)
+
+
+def _clear(platform: Platform, verification: Verification) -> NewEvent:
+    _remove_scratch(platform, verification)
+    return NewEvent("completed")
+
+
+_STAGES: Mapping[Stage, Callable[[Platform, Verification], NewEvent]] = {
+    "snapshot": _take_snapshot,
+    "rebuild": _rebuild_slice,
+    "compare": _compare,
+    "clear": _clear,
+}
+"""What does each stage; done twice, it is done once."""
+
+
+def _read_snapshot(platform: Platform, verification: Verification) -> Snapshot:
+    assert verification.snapshot is not None
+    return Snapshot.model_validate(read_json(platform, "reports", verification.snapshot))
+
+
+def _stage_again(platform: Platform, verification: Verification, part: Slice) -> list[Member]:
+    """Validate the raw objects of a slice once more, into scratch documents."""
+    contract = load_contract(platform, verification.dataset, part.contract_version)
+    schema = read_schemas(platform, verification.dataset)[part.schema_version]
+    members = []
+    for head in platform.log.heads([f"ingestion/{each}" for each in part.ingestions]):
+        ingestion = Ingestion.model_validate(head.projection)
+        copy = ingestion.model_copy(update={"dataset": verification.scratch})
+        facts = gather_facts(platform, copy, contract, schema)
+        members.append(
+            Member(
+                ingestion=ingestion.id,
+                action="activate",
+                contract_version=part.contract_version,
+                rows_accepted=facts.balance.rows_accepted,
+                staged=tuple(facts.staged),
+            )
+        )
+    return members
+
+
+def _remove_scratch(platform: Platform, verification: Verification) -> None:
+    platform.warehouse.drop_dataset(verification.scratch)
+    _remove_documents(platform, verification)
+
+
+def _remove_documents(platform: Platform, verification: Verification) -> None:
     for bucket in SCRATCH_BUCKETS:
-        for stored in platform.objects.list(bucket, prefix=f"{scratch}/"):
+        for stored in platform.objects.list(bucket, prefix=f"{verification.scratch}/"):
             platform.objects.delete(stored.ref)

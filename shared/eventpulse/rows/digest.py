@@ -18,8 +18,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NoReturn
+from functools import reduce
+from typing import NamedTuple, NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,24 +43,58 @@ def table_digest(batches: Iterable[pa.RecordBatch], columns: Sequence[Column]) -
     `batches` hold the named columns, typed as `arrow.py` maps them, in any order; other columns
     in them are left out. A column's name and type count, its precision and mode do not.
     """
-    ordered = sorted(columns, key=lambda column: column.name)
-    total = rows = 0
-    for batch in batches:
-        rows += batch.num_rows
-        for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-            total += _sum_hashes(batch.slice(start, _ROWS_AT_ONCE), ordered)
-        total %= _MODULUS
-    layout = json.dumps([[column.name, column.type] for column in ordered]).encode()
-    parts = (_FORMAT, layout, str(rows).encode(), total.to_bytes(32, "little"))
+    found = Tally()
+    for batch, hashes in _hash_batches(batches, columns):
+        found = found.plus(Tally(batch.num_rows, sum(hashes)))
+    return digest_tallies([found], columns)
+
+
+class Tally(NamedTuple):
+    """How many rows there are, and the sum of their hashes: equal for the same rows."""
+
+    rows: int = 0
+    total: int = 0
+
+    def plus(self, other: Tally) -> Tally:
+        return Tally(self.rows + other.rows, (self.total + other.total) % _MODULUS)
+
+
+def tally_rows(
+    batches: Iterable[pa.RecordBatch], columns: Sequence[Column], by: str
+) -> dict[str, Tally]:
+    """The rows apart, by what each has in the text column `by`, which counts for nothing else."""
+    rows: dict[str, int] = defaultdict(int)
+    totals: dict[str, int] = defaultdict(int)
+    for batch, hashes in _hash_batches(batches, columns):
+        for name, hashed in zip(batch.column(by).to_pylist(), hashes, strict=True):
+            rows[name] += 1
+            totals[name] += hashed
+    return {name: Tally(rows[name], totals[name] % _MODULUS) for name in rows}
+
+
+def digest_tallies(tallies: Iterable[Tally], columns: Sequence[Column]) -> str:
+    """What `table_digest` gives for all the rows together."""
+    rows, total = reduce(Tally.plus, tallies, Tally())
+    layout = json.dumps([[name, kind] for name, kind in sorted((c.name, c.type) for c in columns)])
+    parts = (_FORMAT, layout.encode(), str(rows).encode(), total.to_bytes(32, "little"))
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _sum_hashes(batch: pa.RecordBatch, columns: Sequence[Column]) -> int:
+def _hash_batches(
+    batches: Iterable[pa.RecordBatch], columns: Sequence[Column]
+) -> Iterator[tuple[pa.RecordBatch, Iterator[int]]]:
+    """Bounded batches, each with the hashes of its rows."""
+    ordered = sorted(columns, key=lambda column: column.name)
+    for batch in batches:
+        for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+            part = batch.slice(start, _ROWS_AT_ONCE)
+            yield part, _hash_rows(part, ordered)
+
+
+def _hash_rows(batch: pa.RecordBatch, columns: Sequence[Column]) -> Iterator[int]:
     blake2b, from_bytes = hashlib.blake2b, int.from_bytes
-    return sum(
-        from_bytes(blake2b(row, digest_size=32).digest(), "little")
-        for row in _encode_rows(batch, columns)
-    )
+    for row in _encode_rows(batch, columns):
+        yield from_bytes(blake2b(row, digest_size=32).digest(), "little")
 
 
 def _encode_rows(batch: pa.RecordBatch, columns: Sequence[Column]) -> Iterator[memoryview]:

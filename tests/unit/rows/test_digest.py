@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from eventpulse.ports import Column, ColumnType
 from eventpulse.rows.arrow import arrow_schema
-from eventpulse.rows.digest import canonical_json, table_digest
+from eventpulse.rows.digest import canonical_json, digest_tallies, table_digest, tally_rows
 
 COLUMNS = (
     Column("id", "integer"),
@@ -156,6 +156,17 @@ def test_digests_differ_as_multisets_do(left: list[str | None], data: st.DataObj
     assert (digest_of("string", *left) == digest_of("string", *right)) == (
         Counter(left) == Counter(right)
     )
+
+
+def test_the_digest_is_that_of_its_parts_together() -> None:
+    by = Column("of", "string")
+    rows = [{**row, "of": "ab"[number % 2]} for number, row in enumerate(ROWS)]
+    tallies = tally_rows(
+        [batch_of(rows[:3], (*COLUMNS, by)), batch_of(rows[3:], (*COLUMNS, by))], COLUMNS, "of"
+    )
+    assert {name: each.rows for name, each in tallies.items()} == {"a": 2, "b": 2}
+    assert digest_tallies(tallies.values(), COLUMNS) == KNOWN
+    assert digest_tallies([], COLUMNS) == KNOWN_EMPTY
 
 
 def test_a_large_table_is_hashed_in_parts() -> None:

@@ -106,7 +106,8 @@ export const datasetQuery = (name: string) =>
     queryKey: ["dataset", name],
     queryFn: ({ signal }) =>
       read(api.GET("/api/datasets/{name}", { params: { path: { name } }, signal })),
-    refetchInterval: ({ state }) => (state.data?.loading ? ACTIVE_DETAIL_MS : CALM_MS),
+    refetchInterval: ({ state: { data } }) =>
+      data?.loading || data?.verification?.state === "running" ? ACTIVE_DETAIL_MS : CALM_MS,
   });
 
 /** A version never changes once it is published. */

@@ -33,6 +33,7 @@ export type ProposalDetail = Schemas["ProposalAnswer"];
 export type Acceptance = Schemas["AcceptanceAnswer"];
 export type Backfill = Schemas["BackfillAnswer"];
 export type BackfillItem = Schemas["Item"];
+export type Verification = Schemas["VerificationAnswer"];
 export type Compatibility = Schemas["CompatibilityAnswer"];
 export type DeviceKey = Schemas["KeyAnswer"];
 export type Run = Schemas["Run"];

@@ -68,7 +68,7 @@ function Subject({ subject }: { readonly subject: string }) {
       </Link>
     );
   }
-  if (kind === "dataset" || kind === "contract" || kind === "verification") {
+  if (kind === "dataset" || kind === "contract") {
     return (
       <Link to="/datasets/$name" params={{ name: id }}>
         {subject}
