@@ -39,8 +39,10 @@ def cast_text(contract_field: Field, text: pa.Array) -> tuple[pa.Array, Mask]:
     none = np.zeros(len(text), dtype=bool)
     kind = contract_field.column_type
     target = arrow_type(contract_field.column)
-    if kind == "string" or text.null_count == len(text):
+    if kind == "string":
         return text.cast(target), none
+    if text.null_count == len(text):
+        return pa.nulls(len(text), target), none
     if contract_field.narrow is not None:
         return _cast_widened(contract_field, contract_field.narrow, text, target)
     if contract_field.formats:

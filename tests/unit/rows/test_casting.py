@@ -266,18 +266,29 @@ def test_dates_are_read_back(days: list[date]) -> None:
     assert values.to_pylist() == days
 
 
+TYPES = ["string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array"]
+
+
 @given(
     st.lists(
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
-        min_size=1,
+        st.none()
+        | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
         max_size=10,
     ),
-    st.sampled_from(["integer", "number", "boolean", "date", "timestamp", "time", "object"]),
+    st.sampled_from(TYPES),
 )
-def test_no_text_brings_a_type_down(texts: list[str], type_: str) -> None:
+def test_no_text_brings_a_type_down(texts: list[str | None], type_: str) -> None:
     values, mistyped = cast_text(field_of(type_), pa.array(texts, pa.string()))
+    assert values.type == arrow_type(field_of(type_).column)
     assert len(values) == len(mistyped) == len(texts)
-    assert values.null_count == mistyped.sum()
+    assert values.null_count == mistyped.sum() + texts.count(None)
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_cells_that_are_all_null_have_their_type(type_: str) -> None:
+    values, mistyped = cast_text(field_of(type_), pa.nulls(3, pa.string()))
+    assert values.equals(pa.nulls(3, arrow_type(field_of(type_).column)))
+    assert mistyped.tolist() == [False] * 3
 
 
 @given(st.lists(st.text("0123456789-.", min_size=1, max_size=8), min_size=1, max_size=6))
