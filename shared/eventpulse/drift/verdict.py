@@ -99,11 +99,13 @@ class DriftVerdict(Value):
 
 @dataclass(frozen=True, slots=True)
 class HeaderMatch:
-    """Which of the file's columns carries which field: `positions[i]` for the i-th field."""
+    """Which of the file's columns carries which field: `positions[i]` for the i-th field.
+    `unknown` are the names of the others, `nameless` says how many have none."""
 
     positions: tuple[int | None, ...]
     missing: tuple[Field, ...]
     unknown: tuple[str, ...]
+    nameless: int = 0
 
 
 def match_header(contract: Contract, header: Sequence[str]) -> HeaderMatch:
@@ -122,8 +124,8 @@ def match_header(contract: Contract, header: Sequence[str]) -> HeaderMatch:
     positions = tuple(found.get(each.name) for each in contract.fields)
     missing = tuple(f for f, p in zip(contract.fields, positions, strict=True) if p is None)
     taken = set(positions)
-    unknown = tuple(name for index, name in enumerate(header) if index not in taken)
-    return HeaderMatch(positions, missing, unknown)
+    others = [name for index, name in enumerate(header) if index not in taken]
+    return HeaderMatch(positions, missing, tuple(filter(None, others)), others.count(""))
 
 
 # --- The header ----------------------------------------------------------------------------------
@@ -157,6 +159,7 @@ def compare_header(
         *(_renamed(contract, by_name[each.column], each) for each in renames),
         *(_removed(contract, each) for each in missing),
         *(_added(contract, name, crowded=len(added) > room) for name in added),
+        *([_added_nameless(contract, match.nameless)] if match.nameless else []),
     ]
 
 
@@ -211,6 +214,28 @@ def _added(contract: Contract, header: str, *, crowded: bool) -> Change:
         rejects=mode == "freeze" or refused,
         seen=f"the file has a column {header!r} that the contract does not name",
         effect=effect,
+    )
+
+
+def _added_nameless(contract: Contract, count: int) -> Change:
+    """Columns without a name: nothing can be taken over under none."""
+    declared = contract.drift["added"]
+    mode: DriftMode = "discard_value" if declared == "evolve" else declared
+    columns = "a column without a name" if count == 1 else f"{count} columns without a name"
+    remedy = "give each a header, or leave it out (a delimiter at the end of lines makes one)"
+    effects: Mapping[DriftMode, str] = {
+        "freeze": f"the file has {columns} and the drift policy refuses that: {remedy}",
+        "discard_value": f"the values of {columns} are not loaded: {remedy}",
+        "discard_row": f"rows with a value in {columns} are not loaded: {remedy}",
+    }
+    return Change(
+        kind="added",
+        column="",
+        observed="",
+        mode=mode,
+        rejects=mode == "freeze",
+        seen=f"the file has {columns}",
+        effect=effects[mode],
     )
 
 
@@ -443,10 +468,13 @@ def refused_headers(changes: Iterable[Change]) -> list[str]:
 
 
 def propose_patch(changes: Iterable[Change]) -> list[dict[str, Json]]:
-    """The contract properties that would accept the changes: to add, to drop, or to change."""
+    """The contract properties that would accept the changes: to add, to drop, or to change. None
+    accepts a column without a name."""
     patch: list[dict[str, Json]] = []
     for change in changes:
         name = change.column
+        if not name:
+            continue
         if change.kind == "added":
             added: dict[str, Json] = {"name": column_name(name)}
             added |= {"physicalName": name, "logicalType": "string"}

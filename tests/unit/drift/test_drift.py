@@ -32,7 +32,9 @@ from eventpulse.drift.verdict import (
     hash_schema,
     match_header,
     observed_type,
+    plan_trial,
     propose_patch,
+    refused_headers,
 )
 from eventpulse.formats import TextBatch
 from eventpulse.ports import Json
@@ -203,6 +205,27 @@ def test_an_added_column(mode: DriftMode, rejects: bool, effect: str) -> None:
     [change] = header_changes(contract_of(Field("id"), added=mode), "id", "Net price")
     assert told(change) == ("added", "Net price", rejects, effect)
     assert change.seen == "the file has a column 'Net price' that the contract does not name"
+
+
+@pytest.mark.parametrize(
+    ("mode", "rejects", "effect"),
+    [
+        ("evolve", False, "the values of 2 columns without a name are not loaded"),
+        ("freeze", True, "the file has 2 columns without a name and the drift policy refuses that"),
+        ("discard_value", False, "the values of 2 columns without a name are not loaded"),
+        ("discard_row", False, "rows with a value in 2 columns without a name are not loaded"),
+    ],
+)
+def test_columns_without_a_name_are_never_taken_over(
+    mode: DriftMode, rejects: bool, effect: str
+) -> None:
+    contract = contract_of(Field("id"), added=mode)
+    [change] = changes = header_changes(contract, "id", "", "")
+    remedy = "give each a header, or leave it out (a delimiter at the end of lines makes one)"
+    assert told(change) == ("added", "", rejects, f"{effect}: {remedy}")
+    assert plan_trial(contract, AcceptedSchema(), changes).is_empty
+    assert propose_patch(changes) == []
+    assert refused_headers(changes) == ([""] if mode == "discard_row" else [])
 
 
 @pytest.mark.parametrize(
