@@ -79,11 +79,14 @@ class _Surveyor:
         self._formats: list[str] | None = None
 
     def add(self, text: pa.Array) -> None:
-        """The next cells; texts that come as a dictionary array are looked at once each."""
-        texts, counts = _count_texts(text)
+        """The next cells; texts that come as a dictionary array are looked at once each, and no
+        cell counts as an empty one."""
+        found = self.column.markers
+        if text.null_count:
+            found[""] = found.get("", 0) + text.null_count
+        texts, counts = _count_texts(text.drop_null())
         marked = to_mask(pc.is_in(texts, value_set=_MARKERS))
         if marked.any():
-            found = self.column.markers
             for each, count in zip(texts.filter(marked).to_pylist(), counts[marked], strict=True):
                 found[each] = found.get(each, 0) + int(count)
             texts, counts = texts.filter(~marked), counts[~marked]
