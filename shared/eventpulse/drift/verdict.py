@@ -100,11 +100,13 @@ class DriftVerdict(Value):
 @dataclass(frozen=True, slots=True)
 class HeaderMatch:
     """Which of the file's columns carries which field: `positions[i]` for the i-th field.
-    `unknown` are the names of the others, `nameless` says how many have none."""
+    Of the others `unknown` are the names, `again` those of fields that the file has under another
+    name, and `nameless` have none."""
 
     positions: tuple[int | None, ...]
     missing: tuple[Field, ...]
     unknown: tuple[str, ...]
+    again: tuple[str, ...] = ()
     nameless: int = 0
 
 
@@ -125,7 +127,14 @@ def match_header(contract: Contract, header: Sequence[str]) -> HeaderMatch:
     missing = tuple(f for f, p in zip(contract.fields, positions, strict=True) if p is None)
     taken = set(positions)
     others = [name for index, name in enumerate(header) if index not in taken]
-    return HeaderMatch(positions, missing, tuple(filter(None, others)), others.count(""))
+    meant = {name for each in contract.fields for name in each.headers}
+    return HeaderMatch(
+        positions,
+        missing,
+        unknown=tuple(name for name in others if name and name not in meant),
+        again=tuple(name for name in others if name in meant),
+        nameless=others.count(""),
+    )
 
 
 # --- The header ----------------------------------------------------------------------------------
@@ -155,10 +164,12 @@ def compare_header(
     by_name = {f.name: f for f in contract.fields}
     added = [name for name in match.unknown if name not in taken]
     room = MOST_EVOLVED - len(schema.evolved)
+    names = _names_by_header(contract, schema, added)
     return [
         *(_renamed(contract, by_name[each.column], each) for each in renames),
         *(_removed(contract, each) for each in missing),
-        *(_added(contract, name, crowded=len(added) > room) for name in added),
+        *(_added(contract, each, names[each], crowded=len(added) > room) for each in added),
+        *(_added_again(contract, name) for name in match.again),
         *([_added_nameless(contract, match.nameless)] if match.nameless else []),
     ]
 
@@ -191,10 +202,10 @@ def _removed(contract: Contract, missing: Field) -> Change:
     )
 
 
-def _added(contract: Contract, header: str, *, crowded: bool) -> Change:
+def _added(contract: Contract, header: str, name: str, *, crowded: bool) -> Change:
     mode = contract.drift["added"]
     effects: Mapping[DriftMode, str] = {
-        "evolve": f"a nullable text column {column_name(header)!r} is added to the table",
+        "evolve": f"a nullable text column {name!r} is added to the table",
         "freeze": f"the contract does not know the column {header!r} and its policy refuses that",
         "discard_value": f"the values of {header!r} are not loaded",
         "discard_row": f"rows with a value in {header!r} are not loaded",
@@ -217,24 +228,34 @@ def _added(contract: Contract, header: str, *, crowded: bool) -> Change:
     )
 
 
+def _added_again(contract: Contract, header: str) -> Change:
+    field = next(each for each in contract.fields if header in each.headers)
+    why = f"{header!r} is one more name of the column {field.name!r}, which the file has already"
+    return _added_in_vain(contract, header, repr(header), f"{why}: leave one of the two out")
+
+
 def _added_nameless(contract: Contract, count: int) -> Change:
-    """Columns without a name: nothing can be taken over under none."""
-    declared = contract.drift["added"]
-    mode: DriftMode = "discard_value" if declared == "evolve" else declared
     columns = "a column without a name" if count == 1 else f"{count} columns without a name"
     remedy = "give each a header, or leave it out (a delimiter at the end of lines makes one)"
+    return _added_in_vain(contract, "", columns, remedy)
+
+
+def _added_in_vain(contract: Contract, header: str, column: str, remedy: str) -> Change:
+    """A column that nothing can take over: a contract could not have it as well."""
+    declared = contract.drift["added"]
+    mode: DriftMode = "discard_value" if declared == "evolve" else declared
     effects: Mapping[DriftMode, str] = {
-        "freeze": f"the file has {columns} and the drift policy refuses that: {remedy}",
-        "discard_value": f"the values of {columns} are not loaded: {remedy}",
-        "discard_row": f"rows with a value in {columns} are not loaded: {remedy}",
+        "freeze": f"the contract does not know {column} and its policy refuses that; {remedy}",
+        "discard_value": f"the values of {column} are not loaded; {remedy}",
+        "discard_row": f"rows with a value in {column} are not loaded; {remedy}",
     }
     return Change(
         kind="added",
-        column="",
-        observed="",
+        column=header,
+        observed=header,
         mode=mode,
         rejects=mode == "freeze",
-        seen=f"the file has {columns}",
+        seen=f"the file has {column}, which the contract does not name",
         effect=effects[mode],
     )
 
@@ -414,12 +435,21 @@ def name_columns(
     for header in headers:
         if header in known:
             continue
-        name, number = column_name(header), 2
+        base, number = column_name(header), 2
+        name = base
         while name in taken:
-            name, number = f"{column_name(header)}_{number}", number + 1
+            name, number = f"{base[:56]}_{number}", number + 1
         taken.add(name)
         columns.append(EvolvedColumn(name=name, header=header, version=schema.version + 1))
     return columns
+
+
+def _names_by_header(
+    contract: Contract, schema: AcceptedSchema, headers: Sequence[str]
+) -> dict[str, str]:
+    """How the columns of new headers are called, in the table and in a contract that has them."""
+    named = {each.header: each.name for each in name_columns(contract, schema, headers)}
+    return {header: named.get(header) or column_name(header) for header in headers}
 
 
 # --- What follows --------------------------------------------------------------------------------
@@ -467,16 +497,21 @@ def refused_headers(changes: Iterable[Change]) -> list[str]:
     ]
 
 
-def propose_patch(changes: Iterable[Change]) -> list[dict[str, Json]]:
-    """The contract properties that would accept the changes: to add, to drop, or to change. None
-    accepts a column without a name."""
+def propose_patch(
+    changes: Sequence[Change], contract: Contract, schema: AcceptedSchema
+) -> list[dict[str, Json]]:
+    """The properties that would have the contract, which the schema extends, accept the changes: to
+    add, to drop, or to change. None accepts what nothing can take over."""
+    meant = {"", *(name for each in contract.fields for name in each.headers)}
+    headers = [c.column for c in changes if c.kind == "added" and c.column not in meant]
+    names = _names_by_header(contract, schema, headers)
     patch: list[dict[str, Json]] = []
     for change in changes:
         name = change.column
-        if not name:
+        if change.kind == "added" and name not in names:
             continue
         if change.kind == "added":
-            added: dict[str, Json] = {"name": column_name(name)}
+            added: dict[str, Json] = {"name": names[name]}
             added |= {"physicalName": name, "logicalType": "string"}
             patch.append({"op": "add", "property": added})
         elif change.kind == "removed":

@@ -108,7 +108,7 @@ def _parse_texts(value: object) -> tuple[str, ...]:
 def _parse_names(value: object) -> tuple[str, ...]:
     names = _parse_texts(value)
     for name in names:
-        if name != name.strip() or not name or "\n" in name:
+        if name != name.strip() or not name:
             raise Refused(
                 f"holds {describe_value(name)}",
                 "give names that are not blank and have no white space around them",

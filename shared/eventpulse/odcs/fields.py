@@ -127,7 +127,7 @@ def _read_name(declared: SchemaProperty, place: _Place) -> str:
 
 
 def _read_header(header: str | None, place: _Place) -> str:
-    if header is not None and (not header.strip() or header != header.strip() or "\n" in header):
+    if header is not None and (not header or header != header.strip()):
         place.add(
             "physicalName",
             f"{quote_text(header)} is blank or has white space around it",

@@ -157,7 +157,7 @@ def _verdict(
         observed_hash=hash_schema(observed),
         accepted_hash=schema.observed_hash,
         changes=list(changes),
-        patch=propose_patch(changes),
+        patch=propose_patch(changes, extend_contract(contract, schema), schema),
     )
 
 

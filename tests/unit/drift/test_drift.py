@@ -37,6 +37,7 @@ from eventpulse.drift.verdict import (
     refused_headers,
 )
 from eventpulse.formats import TextBatch
+from eventpulse.odcs.fields import COLUMN_NAME
 from eventpulse.ports import Json
 from eventpulse.rows.validation import RowChecker
 
@@ -143,7 +144,8 @@ def test_fields_are_found_under_their_names_the_preferred_one_first() -> None:
     match = match_header(contract_of(), ["Place", "Town", "id", "extra"])
     assert match.positions == (2, None, None, None, 1)
     assert [each.name for each in match.missing] == ["day", "price", "weight"]
-    assert match.unknown == ("Place", "extra"), "a second name of a column that is there"
+    assert match.unknown == ("extra",)
+    assert match.again == ("Place",), "a second name of a column that is there"
 
 
 def test_names_are_exact() -> None:
@@ -154,7 +156,7 @@ def test_names_are_exact() -> None:
 
 def test_of_columns_with_one_name_the_first_is_meant() -> None:
     match = match_header(contract_of(Field("a")), ["a", "a"])
-    assert match.positions == (0,)
+    assert (match.positions, match.again) == ((0,), ("a",))
 
 
 def test_one_column_of_a_file_never_carries_two_fields() -> None:
@@ -208,24 +210,40 @@ def test_an_added_column(mode: DriftMode, rejects: bool, effect: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "rejects", "effect"),
+    ("header", "column", "remedy"),
     [
-        ("evolve", False, "the values of 2 columns without a name are not loaded"),
-        ("freeze", True, "the file has 2 columns without a name and the drift policy refuses that"),
-        ("discard_value", False, "the values of 2 columns without a name are not loaded"),
-        ("discard_row", False, "rows with a value in 2 columns without a name are not loaded"),
+        (
+            ["", ""],
+            "2 columns without a name",
+            "give each a header, or leave it out (a delimiter at the end of lines makes one)",
+        ),
+        (
+            ["Place"],
+            "'Place'",
+            "'Place' is one more name of the column 'city', which the file has already: leave one "
+            "of the two out",
+        ),
     ],
 )
-def test_columns_without_a_name_are_never_taken_over(
-    mode: DriftMode, rejects: bool, effect: str
+@pytest.mark.parametrize(
+    ("mode", "rejects", "effect"),
+    [
+        ("evolve", False, "the values of {} are not loaded"),
+        ("freeze", True, "the contract does not know {} and its policy refuses that"),
+        ("discard_value", False, "the values of {} are not loaded"),
+        ("discard_row", False, "rows with a value in {} are not loaded"),
+    ],
+)
+def test_an_added_column_that_nothing_can_take_over(
+    mode: DriftMode, rejects: bool, effect: str, header: list[str], column: str, remedy: str
 ) -> None:
-    contract = contract_of(Field("id"), added=mode)
-    [change] = changes = header_changes(contract, "id", "", "")
-    remedy = "give each a header, or leave it out (a delimiter at the end of lines makes one)"
-    assert told(change) == ("added", "", rejects, f"{effect}: {remedy}")
+    contract = contract_of(Field("id"), Field("city", aliases=("Place",)), added=mode)
+    [change] = changes = header_changes(contract, "id", "city", *header)
+    told_effect = f"{effect.format(column)}; {remedy}"
+    assert told(change) == ("added", header[0], rejects, told_effect)
     assert plan_trial(contract, AcceptedSchema(), changes).is_empty
-    assert propose_patch(changes) == []
-    assert refused_headers(changes) == ([""] if mode == "discard_row" else [])
+    assert propose_patch(changes, contract, AcceptedSchema()) == []
+    assert refused_headers(changes) == ([header[0]] if mode == "discard_row" else [])
 
 
 @pytest.mark.parametrize(
@@ -479,7 +497,7 @@ def test_the_patch_would_accept_what_was_seen() -> None:
     contract = contract_of(removed="freeze", added="freeze", retyped="freeze")
     changes = header_changes(contract, "id", "day", "price", "weight", "Net price")
     changes += column_changes(contract, **{**ROWS, "id": ["a", "b", "c"]})
-    assert propose_patch(changes) == [
+    assert propose_patch(changes, contract, AcceptedSchema()) == [
         {"op": "remove", "property": {"name": "city"}},
         {
             "op": "add",
@@ -504,6 +522,34 @@ def test_a_rejection_tells_what_rejects_and_nothing_else() -> None:
     assert describe_changes([]) == "The file has the columns of its contract."
 
 
+def test_the_patch_names_columns_as_the_table_does() -> None:
+    """Headers that make one name, and names of a contract's column and of one that drift added."""
+    schema = AcceptedSchema(evolved=(EvolvedColumn(name="total", header="Total"),))
+    contract = contract_of(Field("city", header="Town"), added="evolve")
+    known = extend_contract(contract, schema)
+    headers = ["CITY", "Net price", "net-price", "TOTAL"]
+    changes = header_changes(known, "Town", "Total", *headers, schema=schema)
+    names = ["city_2", "net_price", "net_price_2", "total_2"]
+    assert [each.name for each in plan_trial(known, schema, changes).evolved] == names
+    assert [each["property"]["name"] for each in propose_patch(changes, known, schema)] == names
+    assert [each.effect for each in changes] == [
+        f"a nullable text column '{name}' is added to the table" for name in names
+    ]
+
+
+def test_long_names_that_are_told_apart_are_names_still() -> None:
+    contract = contract_of(Field("id"), added="evolve")
+    headers = ["id", *("x" * 70 + " " * n + "!" for n in range(MOST_EVOLVED))]
+    names = [
+        each.name
+        for each in plan_trial(
+            contract, AcceptedSchema(), header_changes(contract, *headers)
+        ).evolved
+    ]
+    assert len(set(names)) == MOST_EVOLVED
+    assert all(COLUMN_NAME.fullmatch(name) for name in names)
+
+
 def test_documents_are_read_back_as_they_were_written() -> None:
     changes = header_changes(contract_of(), "id", "new")
     verdict = DriftVerdict(
@@ -515,7 +561,7 @@ def test_documents_are_read_back_as_they_were_written() -> None:
         header=["id", "new"],
         observed={"id": "integer"},
         changes=changes,
-        patch=propose_patch(changes),
+        patch=propose_patch(changes, contract_of(), AcceptedSchema()),
     )
     assert DriftVerdict.model_validate_json(verdict.model_dump_json()) == verdict
     schema = AcceptedSchema(version=3, evolved=EVOLVED.evolved, observed={"id": "integer"})

@@ -92,6 +92,18 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
         ["+      - name: colour", "+        physicalName: Colour", "+        logicalType: string"],
     ),
     (
+        added("net", "Net\nprice"),
+        [
+            "+      - name: net",
+            '+        physicalName: "Net\\nprice"',
+            "+        logicalType: string",
+        ],
+    ),
+    (
+        replaced("town", aliases=["Twin\nCity"]),
+        ["-            value: [Place]", '+            value: [Place, "Twin\\nCity"]'],
+    ),
+    (
         replaced("town", aliases=["City"]),
         ["-            value: [Place]", "+            value: [Place, City]"],
     ),
