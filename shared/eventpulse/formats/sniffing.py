@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, TypeVar
 
 from eventpulse.contracts.contract import Dialect, Field
@@ -34,7 +37,8 @@ def find_header(
 
     It is the row that the dialect declares or, if that is blank, the first one below that is not.
     Where none is declared and the first row names none of the contract's fields, it is the first of
-    30 rows that names most of them: what stands above is a preamble.
+    30 rows that names most of them: what stands above is a preamble. Without a contract it is the
+    first row, unless that is no half as wide as most (`_guess_header`).
     """
 
     def read_lines() -> Iterator[HeaderLine]:
@@ -64,6 +68,8 @@ def choose_header(
     candidates: Iterable[Candidate], declared: int | None, fields: Sequence[Field]
 ) -> Candidate | None:
     """The header among the rows that are not blank; None when there is none."""
+    if declared is None and not fields:
+        return _guess_header(list(islice(candidates, SNIFFED_ROWS)))
     first: Candidate | None = None
     for found in candidates:
         if declared is not None:
@@ -71,12 +77,34 @@ def choose_header(
                 return found
             continue
         named = count_named(fields, found.cells)
-        if not fields or (named and first is None) or 2 * named > len(fields):
+        if (named and first is None) or 2 * named > len(fields):
             return found
         first = first or found
         if found.row > SNIFFED_ROWS:
             break
     return first
+
+
+def _guess_header(rows: Sequence[Candidate]) -> Candidate | None:
+    """Without a contract: the first row, or below a preamble the first that could name the columns.
+
+    A preamble is at most half as wide as most rows are; names are different texts and no numbers.
+    """
+    if not rows:
+        return None
+    usual, _ = Counter(len(row.cells) for row in rows).most_common(1)[0]
+    if 2 * len(rows[0].cells) > usual:
+        return rows[0]
+    return next((row for row in rows if len(row.cells) >= usual and _are_names(row)), rows[0])
+
+
+def _are_names(row: _Header) -> bool:
+    cells = row.cells
+    return len(set(cells)) == len(cells) and not any(map(_UNNAMED.fullmatch, cells))
+
+
+_UNNAMED = re.compile(r"[\d\s.,:/+-]*")
+"""Nothing, a number, a date or a time."""
 
 
 def _read_rows(ahead: bytes, quoting: Quoting) -> Iterator[tuple[int, str, int]]:

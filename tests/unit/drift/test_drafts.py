@@ -10,6 +10,7 @@ from eventpulse.drift.drafts import Draft, DraftColumn, name_dataset
 from eventpulse.odcs import lint_contract, read_contract
 from eventpulse.odcs.writer import write_draft
 from tests.unit.drift.drafted import draft_file
+from tests.unit.formats.workbooks import write_workbook
 
 
 def draft_of(content: bytes | str, name: str = "shops/a.csv", taken: Iterable[str] = ()) -> Draft:
@@ -208,6 +209,50 @@ def test_the_dialect_is_declared_as_it_was_sniffed(
     assert dict(draft.dialect) == declared
     dialect = read_contract(write_draft(draft), "draft").dialect
     assert (dialect.delimiter, dialect.encoding) == (declared["delimiter"], "utf-8")
+
+
+PREAMBLED = [
+    "Report of May\n\nid;name;price\n1;x;2\n2;y;3\n",
+    "Report of May, 2024\nmade by: X\n\nid,name,price,day\n1,x,2,2024-05-01\n2,y,3,2024-05-02\n",
+    "Stand: 31.05.2024\n1,2\nid,name,price,day\n1,x,2,2024-05-01\n2,y,3,2024-05-02\n",
+]
+
+
+@pytest.mark.parametrize("content", PREAMBLED)
+def test_a_header_is_found_below_a_preamble(content: str) -> None:
+    draft = draft_of(content)
+    assert [each.header for each in draft.columns][:3] == ["id", "name", "price"]
+    assert draft.rows == 2
+    assert draft.dialect["headerRow"] == content[: content.index("id")].count("\n") + 1
+
+
+def test_a_workbooks_header_is_found_below_its_title() -> None:
+    sheet = [
+        ["Report of May"],
+        [],
+        ["Art.\nNr.", "name", "price"],
+        ["007", "x", 2],
+        ["008", "y", 3],
+    ]
+    draft = draft_of(write_workbook(sheet), "shops/a.xlsx")
+    assert [each.header for each in draft.columns] == ["Art.\nNr.", "name", "price"]
+    assert (draft.rows, draft.dialect["headerRow"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a\n1\n2\n",
+        "a,b,c\n1,2,3,4\n5,6,7,8\n",
+        "a,b\n1,2,3,4\n5,6,7,8\n",
+        "a,,\n1,2,3\n4,5,6\n",
+        "a,b,c\n1\n2\n",
+        "1,2,3\n4,5,6\n",
+        "a,b,c\n",
+    ],
+)
+def test_without_a_preamble_the_first_row_is_the_header(content: str) -> None:
+    assert "headerRow" not in draft_of(content).dialect
 
 
 def test_files_of_one_kind_have_one_structure() -> None:
