@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from eventpulse.adapters.objects_file import FileObjectStore
+from eventpulse.local import watcher
 from eventpulse.local.watcher import ARCHIVE, Watcher, is_being_written
 from tests.waiting import wait_until
 
@@ -153,6 +154,22 @@ def test_a_file_without_a_folder_is_left_and_said(
     assert (folder / "stray.csv").exists()
     assert list(objects.list("raw")) == []
     assert caplog.text.count("is left alone") == 1
+
+
+@pytest.mark.parametrize("name", [b"new\nline.csv", b"latin\xff.csv"])
+def test_a_file_that_no_object_can_be_called_is_left_and_said(
+    name: bytes, folder: Path, objects: FileObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = folder / "sales" / os.fsdecode(name)
+    with caplog.at_level(logging.WARNING), watching(folder, objects):
+        path.write_bytes(b"id\n1\n")
+        (folder / "sales" / "z.csv").write_bytes(b"id\n1\n")
+        wait_until(lambda: archived(folder) == ["sales/z.csv"], "the next one was not archived")
+    assert path.exists()
+    said = [each.getMessage() for each in caplog.records if each.name == watcher.__name__]
+    assert [each.split(" An object")[0] for each in said] == [
+        f"{str(path)!r} is left alone: rename it."
+    ]
 
 
 def test_a_failure_leaves_the_file_and_is_tried_again(

@@ -13,7 +13,10 @@ def check_name(name: str) -> str:
 
     Raises ValueError.
     """
-    size = len(name.encode())
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"An object's name is UTF-8: {name!r}.") from None
     if not 1 <= size <= MAX_NAME_BYTES:
         raise ValueError(f"An object's name has 1 to {MAX_NAME_BYTES} bytes; {name!r} has {size}.")
     if any(character in name for character in "\r\n\0"):

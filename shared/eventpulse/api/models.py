@@ -457,13 +457,6 @@ class PublishedMart(Answer):
 # --- Uploads and health --------------------------------------------------------------------------
 
 
-def _check_name(name: str) -> str:
-    try:
-        return check_upload_name(name)
-    except UnicodeEncodeError as error:
-        raise ValueError("an object's name is valid Unicode") from error
-
-
 def _check_md5(text: str) -> str:
     try:
         if len(base64.b64decode(text, validate=True)) == 16:
@@ -477,7 +470,7 @@ class UploadRequest(Request):
     """A file that someone wants to send. With `dataset`, the name must be one that the dataset's
     contract takes."""
 
-    name: Annotated[str, AfterValidator(_check_name)]
+    name: Annotated[str, AfterValidator(check_upload_name)]
     length: int = Field(ge=0, le=MAX_UPLOAD_BYTES, description="In bytes.")
     md5: Annotated[str, AfterValidator(_check_md5)]
     content_type: str = Field(

@@ -8,7 +8,8 @@ Invariants:
 - a failure leaves the file where it is, and is tried again with a growing delay;
 - what lies there at the start is taken too. A kill between upload and archive means that a file is
   uploaded twice, which ends as a duplicate;
-- hidden and temporary files, links, and files outside a dataset's folder are left alone.
+- hidden and temporary files, links, files outside a dataset's folder and such as no object can be
+  called are left alone.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import ObservedWatch
 
+from eventpulse.adapters.object_names import check_name
 from eventpulse.ports import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -123,13 +125,19 @@ class Watcher:
         relative = path.relative_to(self._folder)
         if any(is_hidden(part) for part in relative.parts) or is_temporary(path.name):
             return False
+        remedy = "put it into a folder that is named as its dataset"
         if len(relative.parts) > 1:
-            return True
+            try:
+                check_name(relative.as_posix())
+            except ValueError as error:
+                remedy = f"rename it. {error}"
+            else:
+                return True
         with self._changed:
             if path in self._strays or not path.is_file():
                 return False
             self._strays.add(path)
-        logger.warning("%s is left alone: put it into a folder that is named as its dataset", path)
+        logger.warning("%r is left alone: %s", str(path), remedy)
         return False
 
     def _put(self, path: Path, waiting: _Waiting, delay: float) -> None:
