@@ -90,6 +90,20 @@ _ZONE_ADVICE = (
 )
 """Spreadsheets know no zones."""
 
+_TOO_FINE = re.compile(r".*[0-9]{2}:[0-9]{2}\.[0-9]{7,}(Z|[+-][0-9:]+)?\s*$")
+_FINENESS_ADVICE = " Write at most 6 digits of a second."
+"""Parquet files may have nanoseconds."""
+
+_NAMED: Mapping[str, str] = {
+    "email": "is not an e-mail address (for example ann@acme.org)",
+    "uuid": "is not a UUID (for example 0b5e1c9a-8f7d-4a3b-9c2e-1d6f5a4b3c2d)",
+    "uri": "is not a URI (for example https://acme.org/a)",
+    "hostname": "is not a host's name (for example www.acme.org)",
+    "ipv4": "is not an IPv4 address (for example 192.0.2.1)",
+    "ipv6": "is not an IPv6 address (for example 2001:db8::1)",
+}
+"""ODCS's formats of strings, whose patterns tell a supplier nothing."""
+
 MASK = "•••"
 
 
@@ -107,9 +121,10 @@ def explain_refusal(rule: RowRule, field: Field, value: str | None) -> str:
             pointed = pointed.replace(".", "·").replace(field.decimal_mark, ".")
         if admitted and re.match(PATTERNS[field.column_type], pointed):
             return f"{cell} {admitted}."
-        zoneless = field.type == "timestamp" and not field.formats
-        advice = _ZONE_ADVICE if zoneless and _ZONELESS.match(value or "") else ""
-        return f"{cell} is not {reading.name}{_expected(field, reading)}.{advice}"
+        if field.formats:
+            name = "a day and time" if field.type == "timestamp" else reading.name
+            return f"{cell} is not {name} in the format {' or '.join(field.formats)}."
+        return f"{cell} is not {reading.name}{_expected(field, reading)}.{_advise(field, value)}"
     if rule == "enum":
         allowed = ", ".join(map(repr, options.enum[:12])) + (" …" if len(options.enum) > 12 else "")
         return f"{cell} is not one of the allowed values: {allowed}."
@@ -123,7 +138,9 @@ def explain_refusal(rule: RowRule, field: Field, value: str | None) -> str:
         "multipleOf": f"is not a multiple of {options.multiple_of}",
         "minLength": f"is shorter than {options.min_length} characters",
         "maxLength": f"is longer than {options.max_length} characters",
-        "pattern": f"does not match the pattern {options.pattern}",
+        "pattern": _NAMED.get(
+            options.format or "", f"does not match the pattern {options.pattern}"
+        ),
         "drift": (
             "stands in a column that the contract does not know, and its drift policy refuses rows "
             "with a value there"
@@ -133,9 +150,16 @@ def explain_refusal(rule: RowRule, field: Field, value: str | None) -> str:
     return f"{cell} {bounds[rule]}."
 
 
+def _advise(field: Field, value: str | None) -> str:
+    """What is known to be wrong with a time, and how to mend it."""
+    if field.type in ("time", "timestamp") and _TOO_FINE.match(value or ""):
+        return _FINENESS_ADVICE
+    if field.type == "timestamp" and _ZONELESS.match(value or ""):
+        return _ZONE_ADVICE
+    return ""
+
+
 def _expected(field: Field, reading: Reading) -> str:
-    if field.formats:
-        return f" in the format {' or '.join(field.formats)}"
     if field.column_type == "decimal" and field.precision is not None:
         whole = field.precision - (field.scale or 0)
         mark = "comma" if field.decimal_mark == "," else "point"

@@ -6,9 +6,10 @@ from typing import get_args
 
 import pytest
 
-from eventpulse.contracts.contract import Field
+from eventpulse.contracts.contract import Field, FieldOptions
 from eventpulse.contracts.rules import READINGS, RowRule, explain_refusal
 from eventpulse.ingestions.quality import Balance
+from eventpulse.odcs.patterns import STRING_FORMATS
 from tests.unit.rows.row_checks import cells_of, check, contract_of, field_of
 
 AFTER = ". Correct it and upload the file again."
@@ -97,6 +98,21 @@ AFTER = ". Correct it and upload the file again."
             "2026-01-31T08:30:00Z",
             "2026-02-30T08:30:00Z",
             "x='2026-02-30T08:30:00Z' is a day or a time that does not exist.",
+        ),
+        (
+            "logicalType",
+            field_of("timestamp"),
+            "2026-01-31T08:30:00.123456Z",
+            "2026-01-31T08:30:00.123456789Z",
+            "x='2026-01-31T08:30:00.123456789Z' is not a time with its zone (for example "
+            "2026-01-31T08:30:00Z). Write at most 6 digits of a second.",
+        ),
+        (
+            "logicalType",
+            field_of("timestamp", formats=("%d.%m.%Y %H:%M",)),
+            "31.01.2026 08:30",
+            "2026-01-31 08:30",
+            "x='2026-01-31 08:30' is not a day and time in the format %d.%m.%Y %H:%M.",
         ),
         (
             "logicalType",
@@ -246,6 +262,16 @@ def test_every_rule_has_its_words() -> None:
         "rows with a value there."
     )
     assert {READINGS[each].name for each in READINGS} >= {"text", "JSON"}
+
+
+@pytest.mark.parametrize("name", STRING_FORMATS)
+def test_a_named_format_is_told_by_its_name_and_an_example_that_has_it(name: str) -> None:
+    ruled = Field("x", options=FieldOptions(pattern=STRING_FORMATS[name], format=name))
+    message = explain_refusal("pattern", ruled, "?")
+    assert message.startswith("x='?' is not a")
+    assert STRING_FORMATS[name] not in message
+    example = message.partition("(for example ")[2].removesuffix(").")
+    assert list(check(contract_of(ruled), cells_of(example)).accepted) == [1]
 
 
 def test_a_null_breaks_no_rule_but_required() -> None:
