@@ -268,6 +268,7 @@ class CsvReader:
         return [repeats(column.combine_chunks()) for column in first.columns]
 
     def _broken(self, error: Exception, malformed: Sequence[MalformedRow]) -> EventPulseError:
+        self._throttled.give_up()
         if self._rest.error is not None:
             return self._rest.error
         if self._malformed_bytes > MALFORMED_BYTES:

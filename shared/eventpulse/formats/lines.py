@@ -5,12 +5,15 @@ Both work on pieces of UTF-8 of any length, and know whether a line stands insid
 
 from __future__ import annotations
 
+import atexit
 import io
 import re
+import sys
+import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,7 @@ from eventpulse.formats.decoding import OVERSIZED
 from eventpulse.formats.quoting import Quoting
 
 _KEPT_BYTES = 200
-_FAREWELL_SECONDS = 1.0
+_FAREWELL_SECONDS = 10.0
 
 
 def drop_comments(pieces: Iterable[bytes], quoting: Quoting, longest: int) -> Iterator[bytes]:
@@ -188,19 +191,26 @@ class Throttled(io.RawIOBase):
     def __init__(self, file: BlockFile, blocks: int) -> None:
         self._file = file
         self._places = _Places(blocks)
-        weakref.finalize(self, self._places.end)
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> Any:
-        data = self._file.read(size) if self._places.take() else b""
+        data = b""
+        try:
+            data = self._file.read(size) if self._places.take() else b""
+        finally:
+            if not data:
+                self._places.read_last()
         if not data:
-            self._places.give_back()
             return data
         block = np.frombuffer(data, np.uint8)  # unlike bytes, it tells when it is freed
         weakref.finalize(block, self._places.give_back).atexit = False
         return block
+
+    def give_up(self) -> None:
+        """Nobody will read on."""
+        self._places.read_last()
 
     def let_go(self) -> None:
         self._places.end()
@@ -212,27 +222,51 @@ class _Places:
 
     def __init__(self, blocks: int) -> None:
         self._free: SimpleQueue[None] = SimpleQueue()
-        self._left: SimpleQueue[None] = SimpleQueue()
-        self._waiting = self._ended = False
+        self._reader: int | None = None
+        self._ended = self._was_last = False
         for _ in range(blocks):
             self._free.put(None)
+        _ALL.add(self)
 
     def take(self) -> bool:
         """Wait for a place; False when the waiting has ended."""
-        self._waiting = True
+        self._reader = threading.get_ident()
         self._free.get()
-        self._waiting = False
-        if self._ended:
-            self._left.put(None)
         return not self._ended
 
     def give_back(self) -> None:
         self._free.put(None)
 
-    def end(self) -> None:
-        """Let the thread that waits go, and see it off."""
-        waited, self._ended = self._waiting, True
+    def read_last(self) -> None:
+        """No read follows the one that is under way."""
+        self._was_last = True
         self._free.put(None)
-        if waited:
-            with suppress(Empty):
-                self._left.get(timeout=_FAREWELL_SECONDS)
+
+    def end(self) -> None:
+        """Let the thread that reads go."""
+        self._ended = True
+        self._free.put(None)
+
+    def is_read(self) -> bool:
+        """Whether a thread reads, or will. It has no frame once it has left."""
+        if self._reader is None:
+            return False
+        return not self._was_last or self._reader in sys._current_frames()
+
+
+_ALL: weakref.WeakSet[_Places] = weakref.WeakSet()
+
+
+@atexit.register
+def _see_threads_off() -> None:
+    """A thread that is in Python when the interpreter ends, or comes then, aborts the process.
+
+    These are pyarrow's, so that they cannot be joined; but they read until they are told that the
+    file has ended.
+    """
+    left = list(_ALL)
+    for places in left:
+        places.end()
+    latest = time.monotonic() + _FAREWELL_SECONDS
+    while any(places.is_read() for places in left) and time.monotonic() < latest:
+        time.sleep(0.001)
