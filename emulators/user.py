@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Protocol, Self
 
 import requests
 
+from eventpulse.client import make_session
 from eventpulse.ingestions.ingestion import Ingestion, from_head
 from eventpulse.local.home import Home
 from eventpulse.pipeline.land import identify
@@ -72,8 +74,7 @@ class StackUser:
 
     def __init__(self, stack: ReachableStack) -> None:
         self.stack = stack
-        self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {stack.token}"
+        self._session = make_session(stack.token)
 
     # --- Suppliers -------------------------------------------------------------------------------
 
@@ -103,7 +104,8 @@ class StackUser:
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> Answer:
         """The answer of `POST /api/<path>`. Raises requests.HTTPError."""
-        return self._call("POST", path, json=body)
+        once = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._call("POST", path, json=body, headers=once)
 
     def ingestion(self, ingestion_id: str) -> Answer:
         """What the API says of one ingestion."""

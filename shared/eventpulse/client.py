@@ -95,24 +95,31 @@ class Uploaded:
         return any(each > self.replaced for each in generations)
 
 
+def make_session(token: str = "") -> requests.Session:
+    """A session that asks again when the server is busy or closes an idle connection just as it is
+    used; nothing that it sends may do more when it comes twice."""
+    session = requests.Session()
+    if token:
+        session.headers["Authorization"] = f"Bearer {token}"
+    retry = Retry(
+        total=4,
+        connect=0,  # nothing listens: say so at once
+        status_forcelist=(429, 502, 503, 504),
+        allowed_methods=None,
+        backoff_factor=0.3,
+        raise_on_status=False,
+    )
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
 class Client:
     """One stack's API. May be shared by threads as far as `requests.Session` may."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
-        self._session = requests.Session()
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
-        retry = Retry(
-            total=4,
-            connect=0,  # nothing listens: say so at once
-            status_forcelist=(429, 502, 503, 504),
-            allowed_methods=None,
-            backoff_factor=0.3,
-            raise_on_status=False,
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+        self._session = make_session(token)
 
     # --- Ingestions ------------------------------------------------------------------------------
 
