@@ -17,6 +17,8 @@ SCREENSHOTS = ROOT / "web" / "screenshots"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 _LOADS = 5
+BARE_PAINT_MS = 150.0
+"""What the bare page takes on the machine that the bar was set on."""
 READINGS_SECONDS = 60.0
 
 _VITALS = """() => new Promise((resolve) => {
@@ -176,13 +178,23 @@ class Dashboard:
 
     def measure(self, most_paint: float) -> Vitals:
         """Of the page as it was loaded last, or loads again when something else on the machine has
-        slowed that down: the quickest of a few loads is the page's own time."""
+        slowed that down: the quickest of a few loads is the page's own time. On a machine that
+        paints the bare page slower than the one that the bar was set on, it is as much less."""
+        here = self.page.url
         loads = [self._read_vitals()]
-        while min(each.paint for each in loads) > most_paint and len(loads) < _LOADS:
-            self.page.reload()
+        pace = 1.0
+        while min(each.paint for each in loads) > most_paint * pace and len(loads) < _LOADS:
+            pace = max(pace, self._read_pace())
+            self.page.goto(here)
             self.settle()
             loads.append(self._read_vitals())
-        return Vitals(min(each.paint for each in loads), max(each.shift for each in loads))
+        shift = max(each.shift for each in loads)
+        return Vitals(min(each.paint for each in loads) / pace, shift)
+
+    def _read_pace(self) -> float:
+        """The time of a page that asks the API for nothing, as a multiple of BARE_PAINT_MS."""
+        self.open("/nowhere")
+        return self._read_vitals().paint / BARE_PAINT_MS
 
     def _read_vitals(self) -> Vitals:
         found: dict[str, float] = self.page.evaluate(_VITALS)

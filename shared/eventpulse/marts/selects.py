@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -45,8 +46,13 @@ class Select:
     counts: frozenset[str]
 
 
+@lru_cache(256)
 def read_select(text: str) -> Select:
-    """The one SELECT, or set operation of SELECTs, that the text is. Raises SelectFault."""
+    """The one SELECT, or set operation of SELECTs, that the text is. Raises SelectFault.
+
+    Kept, because it takes tens of milliseconds and whoever asks for marts or lineage asks it of
+    every mart.
+    """
     query = _parse_select(text)
     tables = _find_tables(query)
     nodes = _trace_columns(query)
