@@ -73,7 +73,7 @@ resource "google_project_iam_member" "deployer" {
   member  = google_service_account.deployer["github"].member
 }
 
-# What the job publishes contracts and marts as: an operator of the API, and nothing in the project.
+# What the job publishes contracts and marts as: an admin of the API, and nothing in the project.
 # An ID token or a JWT of it is made for each run, by the deployer.
 resource "google_service_account" "publisher" {
   for_each = local.federated

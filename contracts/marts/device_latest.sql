@@ -23,17 +23,7 @@ WITH told AS (
 ),
 ranked AS (
   SELECT
-    device_id,
-    epoch,
-    seq,
-    recorded_at,
-    temperature,
-    humidity,
-    pressure,
-    battery,
-    rssi,
-    alarm,
-    firmware,
+    told.*,
     kind IS NULL OR kind = 'reading' AS is_reading,
     SUM(came) OVER (PARTITION BY device_id, epoch) AS readings,
     MAX(came * seq) OVER (PARTITION BY device_id, epoch) AS last_seq,

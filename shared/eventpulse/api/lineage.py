@@ -53,12 +53,12 @@ class LineageGraph(Answer):
 
 def get_lineage_graph(call: Call) -> LineageGraph:
     wanted: LineageQuery = call.query
-    graph = _read_graph(call.platform)
+    whole = graph = _read_graph(call.platform)
     if wanted.node is not None:
         _check_place(graph, wanted.node, wanted.column)
         graph = cut_graph(graph, (wanted.node, wanted.column or ""), wanted.direction, wanted.depth)
         if wanted.column is None and wanted.columns:
-            graph = _with_columns(graph, _read_graph(call.platform))
+            graph = _with_columns(graph, whole)
     elif wanted.column is not None:
         problem = "query.column: belongs to a node; give node too"
         raise RequestRefused(

@@ -217,8 +217,8 @@ class Throttled(io.RawIOBase):
 
 
 class _Places:
-    """Places for blocks. The garbage collector may give one back, or end it all, in the middle of
-    anything: SimpleQueue is made for that."""
+    """Places for blocks. The garbage collector may give one back in the middle of anything:
+    SimpleQueue is made for that."""
 
     def __init__(self, blocks: int) -> None:
         self._free: SimpleQueue[None] = SimpleQueue()

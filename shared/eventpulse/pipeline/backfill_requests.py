@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from eventpulse.errors import ObjectMissing, RequestRefused
 from eventpulse.operations.backfills import ACTIVE, DECISIONS, Backfill, Item
 from eventpulse.pipeline.registry import contract_entry
-from eventpulse.pipeline.streams import Changes
+from eventpulse.pipeline.streams import Changes, begin_stream
 from eventpulse.pipeline.tasks import enqueue_operation
 from eventpulse.platform import Platform
 from eventpulse.ports import Json, NewEvent
@@ -31,24 +31,18 @@ def request_backfill(
 ) -> Backfill:
     """Begin to plan a backfill; the same id again is the same one. Raises RequestRefused (404)."""
     version = str(contract_entry(platform, dataset, None)["version"])
-    while True:
-        changes = Changes(platform)
-        stream = f"backfill/{backfill_id}"
-        if not changes.head(stream).version:
-            requested: dict[str, Json] = {
-                "dataset": dataset,
-                "since": since,
-                "until": until,
-                "check": check,
-                "force": force,
-                "requested_by": actor,
-                "contract_version": version,
-            }
-            changes.add(stream, NewEvent("requested", requested))
-            if not changes.commit():
-                continue
-        enqueue_backfill(platform, backfill_id)
-        return find_backfill(platform, backfill_id)
+    requested: dict[str, Json] = {
+        "dataset": dataset,
+        "since": since,
+        "until": until,
+        "check": check,
+        "force": force,
+        "requested_by": actor,
+        "contract_version": version,
+    }
+    begin_stream(platform, f"backfill/{backfill_id}", NewEvent("requested", requested))
+    enqueue_backfill(platform, backfill_id)
+    return find_backfill(platform, backfill_id)
 
 
 def find_backfill(platform: Platform, backfill_id: str) -> Backfill:

@@ -13,7 +13,7 @@ from eventpulse.operations.verifications import Loaded, find_loaded
 from eventpulse.pipeline.registry import load_contract
 from eventpulse.pipeline.streams import dataset_of, list_heads, schema_stream
 from eventpulse.platform import Platform
-from eventpulse.ports import Column, DatasetTable
+from eventpulse.ports import Column
 from eventpulse.rows.digest import Tally, digest_tallies, tally_rows
 
 SNAPSHOT_TRIES = 5
@@ -76,17 +76,10 @@ def _find_columns(platform: Platform, dataset: str, loaded: Sequence[Loaded]) ->
         return load_contract(platform, dataset, None).table().columns
     schemas = read_schemas(platform, dataset)
     tables = [
-        layout_table(platform, dataset, version, schemas[schema])
+        extend_contract(load_contract(platform, dataset, version), schemas[schema]).table()
         for (version, schema), _ in groupby(loaded, key=lambda each: each.layout)
     ]
     return tuple({column.name: column for table in tables for column in table.columns}.values())
-
-
-def layout_table(
-    platform: Platform, dataset: str, contract_version: str, schema: AcceptedSchema
-) -> DatasetTable:
-    """The tables that an ingestion of this contract version and accepted schema was loaded into."""
-    return extend_contract(load_contract(platform, dataset, contract_version), schema).table()
 
 
 def read_schemas(platform: Platform, dataset: str) -> dict[int, AcceptedSchema]:

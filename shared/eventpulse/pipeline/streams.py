@@ -255,6 +255,17 @@ def dataset_of(platform: Platform, name: str) -> DatasetState:
     return Changes(platform).dataset(name)
 
 
+def begin_stream(platform: Platform, stream: str, event: NewEvent) -> None:
+    """Make a stream with its first event; nothing when it is there."""
+    while True:
+        changes = Changes(platform)
+        if changes.head(stream).version:
+            return
+        changes.add(stream, event)
+        if changes.commit():
+            return
+
+
 def list_heads(platform: Platform, query: Query) -> list[Head]:
     """Every head that a query matches, page by page: for kinds of which there are few."""
     heads: list[Head] = []

@@ -94,13 +94,17 @@ def enqueue_lineage(platform: Platform, document: Document) -> None:
         enqueue_call(platform, f"lineage-{document.sha256}", "lineage", document.model_dump())
 
 
-def enqueue_operation(platform: Platform, head: Head, *, wait: bool = False) -> None:
+def enqueue_operation(
+    platform: Platform, head: Head, *, wait: bool = False, held_until: datetime | None = None
+) -> None:
     """Have a long operation of an operator, `backfill/<id>` or `verification/<id>`, taken further:
-    one task a version of its stream, and while waiting one a period."""
+    one task a version of its stream; while waiting one a period, and one when a lease ends."""
     kind, _, id_ = head.stream.partition("/")
     name = f"{kind}-{id_}-v{head.version}"
-    not_before = None
-    if wait:
+    not_before = held_until
+    if held_until is not None:
+        name = f"{name}-lease"
+    elif wait:
         period = int(platform.clock().timestamp()) // WAIT_SECONDS + 1
         name = f"{name}-w{period}"
         not_before = datetime.fromtimestamp(period * WAIT_SECONDS, UTC)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from eventpulse.errors import RequestRefused
 from eventpulse.operations.verifications import Verification
 from eventpulse.pipeline.registry import contract_entry
-from eventpulse.pipeline.streams import Changes
+from eventpulse.pipeline.streams import Changes, begin_stream
 from eventpulse.pipeline.tasks import enqueue_operation
 from eventpulse.platform import Platform
-from eventpulse.ports import Json, NewEvent
+from eventpulse.ports import NewEvent
 
 
 def request_verification(
@@ -16,16 +16,10 @@ def request_verification(
 ) -> Verification:
     """Begin a verification; the same id again is the same one. Raises RequestRefused (404)."""
     contract_entry(platform, dataset, None)
-    stream = f"verification/{verification_id}"
-    while True:
-        changes = Changes(platform)
-        if not changes.head(stream).version:
-            requested: dict[str, Json] = {"dataset": dataset, "requested_by": actor}
-            changes.add(stream, NewEvent("requested", requested))
-            if not changes.commit():
-                continue
-        enqueue_verification(platform, verification_id)
-        return find_verification(platform, verification_id)
+    requested = NewEvent("requested", {"dataset": dataset, "requested_by": actor})
+    begin_stream(platform, f"verification/{verification_id}", requested)
+    enqueue_verification(platform, verification_id)
+    return find_verification(platform, verification_id)
 
 
 def enqueue_verification(platform: Platform, verification_id: str) -> None:

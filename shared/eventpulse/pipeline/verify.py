@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from eventpulse.contracts.contract import Contract
+from eventpulse.drift.accepted_schema import AcceptedSchema, extend_contract
 from eventpulse.errors import BooksUnbalanced, SettingInvalid, TerminalError
 from eventpulse.ingestions.ingestion import Ingestion
 from eventpulse.ingestions.loading import LoadGroup, Member
@@ -29,10 +31,10 @@ from eventpulse.operations.verifications import (
 from eventpulse.pipeline.documents import dump, read_json, write_json
 from eventpulse.pipeline.load import is_spent, load_members
 from eventpulse.pipeline.registry import load_contract
-from eventpulse.pipeline.snapshots import layout_table, read_contents, read_schemas, take_snapshot
+from eventpulse.pipeline.snapshots import read_contents, read_schemas, take_snapshot
 from eventpulse.pipeline.steps import Holder, begin_leased, describe_fault
 from eventpulse.pipeline.streams import Changes
-from eventpulse.pipeline.tasks import enqueue_call
+from eventpulse.pipeline.tasks import enqueue_operation
 from eventpulse.pipeline.validate import gather_facts
 from eventpulse.pipeline.verification_requests import enqueue_verification, read_verification
 from eventpulse.platform import Platform
@@ -67,9 +69,7 @@ def advance_verification(platform: Platform, verification_id: str, delivery: Del
     changes, decision = begin_leased(platform, "verify", stream, delivery, look)
     verification = read_verification(changes, verification_id)
     if isinstance(decision, Held):
-        name = f"verification-{verification_id}-v{changes.head(stream).version}-lease"
-        body: dict[str, Json] = {"verification": verification_id}
-        enqueue_call(platform, name, "backfill", body, decision.until)
+        enqueue_operation(platform, changes.head(stream), held_until=decision.until)
     elif isinstance(decision, Exhausted):
         problem = f"Its stage {verification.stage} began {decision.attempts} times and never ended."
         _fail(platform, verification, problem)
@@ -144,17 +144,19 @@ def _rebuild_slice(platform: Platform, verification: Verification) -> NewEvent:
         start += len(snapshot.slices[fence - 1].ingestions)
         fence += 1
     part = snapshot.slices[fence - 1]
+    contract = load_contract(platform, verification.dataset, part.contract_version)
     schema = read_schemas(platform, verification.dataset)[part.schema_version]
-    layout = layout_table(platform, verification.dataset, part.contract_version, schema)
+    members = _stage_again(platform, verification, part, contract, schema)
     group = LoadGroup(
         id=f"{verification.id}-{fence}",
         dataset=verification.scratch,
         fence=fence,
-        members=tuple(_stage_again(platform, verification, part)),
+        members=tuple(members),
         job_number=verification.job_number,
         opened_at=verification.created_at,
     )
     about = f"Rebuilt from raw objects to verify {verification.dataset}, and dropped then."
+    layout = extend_contract(contract, schema).table()
     table = replace(layout, dataset=verification.scratch, description=about, temporary=True)
     load_members(platform, table, group)
     _remove_documents(platform, verification)
@@ -206,10 +208,14 @@ def _read_snapshot(platform: Platform, verification: Verification) -> Snapshot:
     return Snapshot.model_validate(read_json(platform, "reports", verification.snapshot))
 
 
-def _stage_again(platform: Platform, verification: Verification, part: Slice) -> list[Member]:
+def _stage_again(
+    platform: Platform,
+    verification: Verification,
+    part: Slice,
+    contract: Contract,
+    schema: AcceptedSchema,
+) -> list[Member]:
     """Validate the raw objects of a slice once more, into scratch documents."""
-    contract = load_contract(platform, verification.dataset, part.contract_version)
-    schema = read_schemas(platform, verification.dataset)[part.schema_version]
     members = []
     for head in platform.log.heads([f"ingestion/{each}" for each in part.ingestions]):
         ingestion = Ingestion.model_validate(head.projection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Context, Decimal
 
 import pyarrow as pa
@@ -66,6 +66,11 @@ def _not_multiple(values: pa.Array, step: Decimal) -> pa.Array:
     distinct = pc.unique(values).drop_null().to_pylist()
     wrong = [each for each in distinct if _EXACT.remainder(Decimal(each), step)]
     return pc.is_in(values, value_set=pa.array(wrong, values.type))
+
+
+def name_key(fields: Iterable[Field]) -> str:
+    """A key as reports name it."""
+    return "+".join(f.name for f in fields)
 
 
 def list_keys(contract: Contract) -> list[tuple[RowRule, tuple[Field, ...]]]:

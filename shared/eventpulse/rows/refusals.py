@@ -15,6 +15,7 @@ from eventpulse.formats import MalformedRow, TextBatch
 from eventpulse.formats.repeated import spell_out
 from eventpulse.rows.casting import Mask
 from eventpulse.rows.cells import Cells, Rows
+from eventpulse.rows.kernels import name_key
 
 _AT_A_TIME = 1_024
 """Refused rows that are written out together: each takes far more memory than a good one."""
@@ -66,7 +67,7 @@ class RepeatedKey:
 
     @property
     def column(self) -> str:
-        return "+".join(f.name for f in self.fields)
+        return name_key(self.fields)
 
     def show(self, chosen: Rows) -> Iterator[str]:
         columns = [values.take(pa.array(chosen)).to_pylist() for values in self.values]
@@ -91,7 +92,7 @@ class LongKey:
 
     @property
     def column(self) -> str:
-        return "+".join(f.name for f in self.fields)
+        return name_key(self.fields)
 
     def show(self, chosen: Rows) -> Iterator[str]:
         for size in self.sizes[chosen].tolist():

@@ -28,7 +28,7 @@ from eventpulse.rows.arrow import arrow_type
 from eventpulse.rows.casting import Mask, cast_text, read_otherwise
 from eventpulse.rows.cells import Cells, tell_apart
 from eventpulse.rows.fingerprints import Words
-from eventpulse.rows.kernels import compile_rules, list_keys
+from eventpulse.rows.kernels import compile_rules, list_keys, name_key
 from eventpulse.rows.keys import KeyHash, KeyIndex, Prints, combine_words, find_repeated_keys
 from eventpulse.rows.metrics import CheckedCells, MetricCounter, Tally, spread_words
 from eventpulse.rows.profiles import ColumnProfile, SampledRows, SeenColumn, profile_cells
@@ -143,7 +143,7 @@ class RowChecker:
             for name in [*names, *(["required"] if each.column.required else [])]:
                 self._facts(each.name, name)  # type: ignore[arg-type]
         for rule, fields in self._keys:
-            self._facts("+".join(f.name for f in fields), rule)
+            self._facts(name_key(fields), rule)
         self._begin(header, positions, refused)
 
     def begin_object(
@@ -290,7 +290,7 @@ class RowChecker:
 
     def _refuse_long_keys(self, checked: Mapping[str, CheckedCells]) -> Iterator[LongKey]:
         """One that no index of Postgres holds, in every warehouse alike."""
-        fields = [f for f in self._contract.fields if f.key_position is not None]
+        fields = next((key for rule, key in self._keys if rule == "primaryKey"), ())
         texts = [checked[f.name] for f in fields if f.column_type == "string"]
         lengths = [pc.binary_length(text.typed).fill_null(0) for text in texts]
         if sum(pc.max(each).as_py() or 0 for each in lengths) <= LONGEST_KEY:
@@ -300,8 +300,7 @@ class RowChecker:
             sizes += text.cells.spread(each).to_numpy()
         rows = np.flatnonzero(sizes > LONGEST_KEY)
         if len(rows):
-            by_name = {f.name: f for f in fields}
-            yield LongKey([by_name[name] for name in self._contract.key], rows, sizes)
+            yield LongKey(fields, rows, sizes)
 
     @staticmethod
     def _fingerprint(
@@ -404,7 +403,7 @@ class RowChecker:
         for (rule, fields), complete, again in zip(
             self._keys, examined.complete, repeated, strict=True
         ):
-            facts = self._facts("+".join(f.name for f in fields), rule)
+            facts = self._facts(name_key(fields), rule)
             facts.checked += int(complete.sum())
             rows = np.flatnonzero(again)
             if not len(rows):
