@@ -96,6 +96,11 @@ def run_cli(tmp_path: Path, *arguments: str, code: str = "", stdin: str = "") ->
     return done.returncode, done.stdout + done.stderr
 
 
+def _has_records(path: Path) -> bool:
+    """Whether there is more than zeros that were set aside."""
+    return bool(path.read_bytes().strip(b"\0"))
+
+
 def test_the_command_line_tells_how_a_device_is(tmp_path: Path) -> None:
     with FakeServer() as server:
         server.claim_codes["code"] = "station-0001"
@@ -106,8 +111,9 @@ def test_the_command_line_tells_how_a_device_is(tmp_path: Path) -> None:
         status, text = run_cli(tmp_path, "enroll", code="code")
         assert status == 0, text
         assert "station-0001 is enrolled" in text
+        draw = random.Random(1)
         agent.start()
-        agent.await_acceptance(random.Random(1))
+        agent.await_acceptance(draw)
         await_that((tmp_path / "state" / "status.json").exists, "the status")
         status, text = run_cli(tmp_path, "status")
         assert status == 0, text
@@ -120,7 +126,11 @@ def test_the_command_line_tells_how_a_device_is(tmp_path: Path) -> None:
         status, text = run_cli(tmp_path, "spool", "inspect")
         assert status == 0
         assert "events, 0 damaged" in text
-        (path, *_) = agent.spool_files()
+        while not (written := list(filter(_has_records, agent.spool_files()))):
+            agent.start()  # it was killed when all was delivered and a new segment just begun
+            agent.await_acceptance(draw)
+            agent.kill()
+        path = written[0]
         content = bytearray(path.read_bytes())
         content[len(content.rstrip(b"\0")) // 2] ^= 0xFF
         path.write_bytes(bytes(content))
